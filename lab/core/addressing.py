@@ -1,0 +1,118 @@
+"""Names, MAC, IP and UUID of everything in a lab, derived from the lab's name and the member's index alone.
+
+One id per member makes clashes between labs impossible by construction where names differ, and makes a rebuilt
+lab identical to the one before it (the idea is LINBIT virter's; here the lab's name is part of the derivation).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.core.model import Guest, Lab, Node, host
+
+GATEWAY = 1
+FIRST_NODE = 11
+FIRST_GUEST = 21
+NAMESPACE = uuid.UUID("6f9e3a52-58c1-5b0e-9d0c-3f2b7a1c4e11")
+
+NICS = ("leg1", "leg2", "management")
+
+
+def slot(lab_name: str, pool: IPv4Network) -> tuple[IPv4Network, IPv4Network]:
+    """The service and management /24 of a lab inside the pool of subnets.
+
+    Args:
+        lab_name: name of the lab.
+        pool: an IPv4 network of /23 or larger, such as ``10.64.0.0/10``.
+    """
+    count = 2 ** (23 - pool.prefixlen)
+    number = int.from_bytes(hashlib.sha256(lab_name.encode()).digest()[:8], "big") % count
+    base = int(pool.network_address) + number * 512
+    return IPv4Network((base, 24)), IPv4Network((base + 256, 24))
+
+
+def _mac(lab_name: str, number: int) -> str:
+    digest = hashlib.sha256(b"mac:" + lab_name.encode()).digest()
+    return f"52:54:00:{digest[0]:02x}:{digest[1]:02x}:{number:02x}"
+
+
+def node_mac(lab: Lab, node: Node, nic: str) -> str:
+    """MAC address of a node's NIC; ``nic`` is one of :data:`NICS`."""
+    return _mac(lab.name, node.index * 16 + NICS.index(nic))
+
+
+def guest_mac(lab: Lab, guest: Guest) -> str:
+    """MAC address of a guest's NIC."""
+    return _mac(lab.name, 0x80 + guest.index)
+
+
+def network_mac(lab: Lab, role: str) -> str:
+    """MAC address of a network's bridge on the host; ``role`` is ``service`` or ``management``."""
+    return _mac(lab.name, 0xF0 + ("service", "management").index(role))
+
+
+def tap_name(lab_name: str, node_index: int, nic: str) -> str:
+    """Name of the host's end of a node's NIC, within the kernel's 15 characters; ``nic`` is one of :data:`NICS`."""
+    return f"{lab_name}-n{node_index}{('l1', 'l2', 'm')[NICS.index(nic)]}"
+
+
+def network_uuid(lab_name: str, role: str) -> uuid.UUID:
+    """UUID of a libvirt network; ``role`` is ``service`` or ``management``."""
+    return uuid.uuid5(NAMESPACE, f"network:{lab_name}:{role}")
+
+
+def pool_uuid(lab_name: str, role: str) -> uuid.UUID:
+    """UUID of a storage pool; ``role`` is ``host`` for the lab's disks, ``ocfs`` for the shared mount in the nodes."""
+    return uuid.uuid5(NAMESPACE, f"pool:{lab_name}:{role}")
+
+
+def service_gateway(lab: Lab) -> IPv4Address:
+    """The host's address on the service network; clients and probes speak from it."""
+    return host(lab.network.service_subnet, GATEWAY)
+
+
+def management_gateway(lab: Lab) -> IPv4Address:
+    """The host's address on the management network; fence_virtd listens there."""
+    return host(lab.network.management_subnet, GATEWAY)
+
+
+def node_service_ip(lab: Lab, node: Node) -> IPv4Address:
+    """A node's address on br0 (cluster, DRBD, migration)."""
+    return host(lab.network.service_subnet, FIRST_NODE + node.index - 1)
+
+
+def node_management_ip(lab: Lab, node: Node) -> IPv4Address:
+    """A node's address on the management NIC (ssh of the tool, fencing)."""
+    return host(lab.network.management_subnet, FIRST_NODE + node.index - 1)
+
+
+def guest_ip(lab: Lab, guest: Guest) -> IPv4Address:
+    """A guest's address on the service network."""
+    return host(lab.network.service_subnet, FIRST_GUEST + guest.index - 1)
+
+
+def domain_name(lab_name: str, node_name: str) -> str:
+    """Name of a node's libvirt domain on the host."""
+    return f"{lab_name}-{node_name}"
+
+
+def domain_uuid(lab_name: str, node_name: str) -> uuid.UUID:
+    """UUID of a node's libvirt domain on the host (also in fence_virtd's map of who may fence whom)."""
+    return uuid.uuid5(NAMESPACE, f"node:{lab_name}:{node_name}")
+
+
+def guest_uuid(lab_name: str, guest_domain: str) -> uuid.UUID:
+    """UUID of a guest's libvirt domain, the same on both nodes."""
+    return uuid.uuid5(NAMESPACE, f"guest:{lab_name}:{guest_domain}")
+
+
+def network_name(lab_name: str, role: str) -> str:
+    """Name of a libvirt network; ``role`` is ``service`` or ``management``."""
+    return f"{lab_name}-{role}"
+
+
+def bridge_name(lab_name: str, role: str) -> str:
+    """Name of a network's Linux bridge on the host, within the kernel's 15 characters."""
+    return f"{lab_name}-{role[:3]}"

@@ -1,0 +1,106 @@
+"""What must hold for a lab to be healthy, as a pure judgement of what was seen on its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lab.core.model import Lab
+from lab.core.parsers.drbd import DrbdStatus
+from lab.core.parsers.pacemaker import ClusterStatus
+
+STORAGE_CLONE = "MS_DRBD"
+MOUNT_CLONE = "OCFS_MOUNT_CLONE"
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What one look at a node found.
+
+    Args:
+        boot_id: random number of this boot of its kernel; another one means that it really went down.
+        uptime_s: seconds since that boot.
+        drbd: its view of DRBD; None when the driver is not loaded.
+        mount: findmnt's line about the OCFS2 mount point; empty when nothing is mounted.
+        running_guests: domains that run on it, by libvirt.
+        cluster: Pacemaker's view of the cluster; None when Pacemaker does not answer there.
+    """
+
+    boot_id: str
+    uptime_s: float
+    drbd: DrbdStatus | None
+    mount: str
+    running_guests: tuple[str, ...]
+    cluster: ClusterStatus | None
+
+
+def fence_resource(node_name: str) -> str:
+    """Name of the fence device that switches a node off."""
+    return f"FENCE_{node_name.upper()}"
+
+
+def problems_of(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
+    """Everything that keeps a lab from being healthy, each as one sentence; empty when it is healthy.
+
+    Args:
+        lab: the lab.
+        nodes: per node name, what was seen; None for one that could not be asked.
+    """
+    problems: list[str] = []
+    for name, facts in nodes.items():
+        if facts is None:
+            problems.append(f"{name} cannot be reached")
+        else:
+            problems += _node_problems(lab, name, facts)
+    cluster = next((facts.cluster for facts in nodes.values() if facts and facts.cluster), None)
+    if cluster is not None:
+        problems += _cluster_problems(lab, cluster)
+    running = [guest for facts in nodes.values() if facts for guest in facts.running_guests]
+    for guest in lab.guests:
+        count = running.count(guest.domain)
+        if count != 1:
+            problems.append(f"{guest.name} runs {count} times" if count else f"{guest.name} does not run")
+    return problems
+
+
+def _node_problems(lab: Lab, name: str, facts: NodeFacts) -> Iterator[str]:
+    device = facts.drbd.device(lab.storage.minor) if facts.drbd else None
+    if device is None:
+        yield f"{name}: DRBD is not loaded"
+    elif not device.dual_primary:
+        yield f"{name}: DRBD is {device}"
+    elif device.out_of_sync_kib:
+        yield f"{name}: {device.out_of_sync_kib} KiB of DRBD are out of sync"
+    words = facts.mount.split()
+    if "ocfs2" not in words:
+        yield f"{name}: OCFS2 is not mounted"
+    elif "ro" in words[-1].split(","):
+        yield f"{name}: OCFS2 is mounted read-only"
+    if facts.cluster is None:
+        yield f"{name}: Pacemaker does not answer"
+
+
+def _cluster_problems(lab: Lab, cluster: ClusterStatus) -> Iterator[str]:
+    online = set(cluster.online)
+    for name in lab.node_names:
+        if name not in online:
+            yield f"{name} is not online in the cluster"
+    if not cluster.quorum:
+        yield "the cluster has no quorum"
+    if cluster.maintenance_mode:
+        yield "the cluster is in maintenance mode"
+    everywhere = tuple(sorted(lab.node_names))
+    if cluster.places(STORAGE_CLONE, "Promoted") != everywhere:
+        yield f"{STORAGE_CLONE} is not promoted on both nodes"
+    if cluster.places(MOUNT_CLONE) != everywhere:
+        yield f"{MOUNT_CLONE} does not run on both nodes"
+    expected = [guest.resource for guest in lab.guests]
+    if lab.fencing.method != "none":
+        expected += [fence_resource(name) for name in lab.node_names]
+        if not cluster.fencing_enabled:
+            yield "fencing is switched off in the cluster"
+    for resource in expected:
+        if len(cluster.places(resource, "Started")) != 1:
+            yield f"{resource} is not started exactly once"
+    for failure in cluster.failed_actions:
+        yield f"failed action {failure.operation} on {failure.node}: {failure.exit_status} {failure.reason}".rstrip()

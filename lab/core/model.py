@@ -1,0 +1,281 @@
+"""The frozen model of one lab: everything that rendering and bringing up need, fully resolved.
+
+A topology document (:mod:`lab.core.topology`) is validated and resolved into a :class:`Lab`. Nothing in here is
+optional by accident: derived values (MAC and IP addresses, UUIDs, object names) are properties computed by
+:mod:`lab.core.addressing`, so that the same document gives the same lab everywhere.
+
+Units are part of the field names: ``_mib`` mebibytes, ``_ms`` milliseconds, ``_s`` seconds.
+Facts about the reference environment come from the published study the lab reproduces (see README.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+Accelerator = Literal["kvm", "tcg"]
+ServiceKind = Literal["dns", "radius", "web", "telephony"]
+BondMode = Literal["active-backup", "802.3ad"]
+FencingMethod = Literal["fence_virt", "none"]
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image comes from: ``recipe`` (baked), or a ``file``/``url`` checked against ``sha256``."""
+
+    recipe: str = ""
+    suite: str = "bookworm"
+    file: str = ""
+    url: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A hypervisor of the cluster.
+
+    Args:
+        name: host name; equals the ``on NAME`` section of the DRBD resource.
+        index: 1-based position; node id in Corosync, ``index - 1`` in OCFS2.
+        vcpus: virtual CPUs.
+        memory_mib: memory in MiB.
+        system_disk_mib: size of the system disk (an overlay on the baked image).
+        storage_disk_mib: size of the extra disk that carries DRBD.
+        image: what the system disk is based on.
+    """
+
+    name: str
+    index: int
+    vcpus: int
+    memory_mib: int
+    system_disk_mib: int
+    storage_disk_mib: int
+    image: ImageSource
+
+
+@dataclass(frozen=True)
+class StudyFigures:
+    """The reference environment's figures of a guest, recorded beside the scaled-down ones."""
+
+    software: str = ""
+    vcpus: int = 0
+    memory_mib: int = 0
+    disk_mib: int = 0
+    availability_percent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A service guest that Pacemaker keeps running on one of the nodes.
+
+    Args:
+        name: as people write it, such as ``Passata``; the libvirt domain and the disk use :attr:`domain`.
+        index: 1-based position; the number in the resource name ``VM_n``.
+        home: name of the node it prefers.
+        service: which of the services it runs.
+    """
+
+    name: str
+    index: int
+    home: str
+    service: ServiceKind
+    vcpus: int
+    memory_mib: int
+    disk_mib: int
+    image: ImageSource
+    study: StudyFigures = field(default_factory=StudyFigures)
+
+    @property
+    def domain(self) -> str:
+        """Name of the libvirt domain inside the nodes, of its disk and of its host."""
+        return self.name.lower()
+
+    @property
+    def resource(self) -> str:
+        """Name of the Pacemaker resource."""
+        return f"VM_{self.index}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Subnets and the bond of the nodes.
+
+    Args:
+        service_subnet: the /24 of bond, bridge, guests and clients.
+        management_subnet: the /24 of the third NIC; host-only, used by the tool and by fencing.
+        bond_mode: ``active-backup`` on a plain Linux bridge, ``802.3ad`` where the switch speaks LACP.
+        miimon_ms: link monitoring interval of the bond.
+        xmit_hash_policy: transmit hash policy of the bond (used by 802.3ad).
+        lacp_rate: 1 for fast (used by 802.3ad).
+        zone: DNS zone that the lab's authoritative server answers for.
+    """
+
+    service_subnet: IPv4Network
+    management_subnet: IPv4Network
+    bond_mode: BondMode = "active-backup"
+    miimon_ms: int = 100
+    xmit_hash_policy: str = "layer3+4"
+    lacp_rate: int = 1
+    zone: str = "provider.example"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """LVM, DRBD and OCFS2 (names and ports of the study)."""
+
+    volume_group: str = "vg0"
+    logical_volume: str = "lvdrbd"
+    resource: str = "vms"
+    minor: int = 0
+    minor_count: int = 16
+    port: int = 7791
+    protocol: str = "C"
+    resync_rate: str = "50M"
+    ocfs2_cluster: str = "clusterocfs"
+    ocfs2_port: int = 7777
+    ocfs2_heartbeat_threshold: int = 31
+    mount_point: str = "/var/lib/libvirt/images/ocfs"
+    pool: str = "ocfs"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Corosync and Pacemaker; times are the unscaled ones, see :attr:`Lab.time_scale`."""
+
+    name: str = "halab"
+    token_ms: int = 3000
+    token_retransmits_before_loss_const: int = 10
+    join_ms: int = 60
+    consensus_ms: int = 3600
+    max_messages: int = 20
+    monitor_interval_s: int = 10
+    monitor_timeout_s: int = 30
+    start_timeout_s: int = 90
+    stop_timeout_s: int = 90
+    migrate_timeout_s: int = 240
+    storage_timeout_s: int = 240
+    migration_threshold: int = 5
+    other_node_score: int = 100
+
+
+@dataclass(frozen=True)
+class Fencing:
+    """How a node is switched off by the other one.
+
+    Args:
+        method: ``fence_virt`` through fence_virtd on the lab's management gateway, or ``none`` (loses data).
+        port: TCP port of fence_virtd on the management gateway.
+    """
+
+    method: FencingMethod = "fence_virt"
+    port: int = 1229
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The declared factors of slow machines; the accelerator chooses which one becomes :attr:`Lab.time_scale`.
+
+    Args:
+        scale_under_tcg: factor where the nodes' processors are emulated.
+        scale_under_kvm: factor under hardware virtualisation.
+    """
+
+    scale_under_tcg: float = 3.0
+    scale_under_kvm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab, fully resolved.
+
+    Args:
+        name: ``[a-z][a-z0-9]{0,9}``; carried by everything the lab owns on the host.
+        accelerator: what the nodes run under; decided by pre-flight, ``tcg`` in a plain rendering.
+        time_scale: the factor by which cluster time-outs and the tool's own deadlines are stretched; 1 under KVM.
+        topology_file: where the document came from, for messages.
+        timing: the factors among which the accelerator chooses, see :func:`lab.core.topology.with_accelerator`.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    guests: tuple[Guest, ...]
+    network: Network
+    storage: Storage
+    cluster: Cluster
+    fencing: Fencing
+    accelerator: Accelerator = "tcg"
+    time_scale: float = 1.0
+    topology_file: str = ""
+    timing: Timing = field(default_factory=Timing)
+
+    def node(self, name: str) -> Node:
+        """The node of this name; raises KeyError."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the nodes in order."""
+        return tuple(node.name for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The random values of one lab; an input of rendering, made once, kept apart with mode 0600.
+
+    Args:
+        login_private_key, login_public_key: OpenSSH key of the tool and the person at the lab (root and ``lab``).
+        cluster_private_key, cluster_public_key: root's key between the nodes (live migration over SSH).
+        host_private_keys, host_public_keys: per node name, the ed25519 SSH host key; also ``guests`` for all guests.
+        corosync_authkey: 256 random bytes for ``/etc/corosync/authkey``.
+        fence_key: 4096 random bytes at most, shared with fence_virtd (``fence_xvm.key``).
+        drbd_shared_secret: at most 64 characters (drbd.conf(5), ``shared-secret``).
+        radius_secret: shared secret of RADIUS clients.
+        radius_password: password of the test subscriber ``subscriber``.
+        database_password: MariaDB password of the web system.
+        sip_passwords: per extension (``"101"``, ``"102"``), its password.
+        console_password: password of root on consoles.
+    """
+
+    login_private_key: str
+    login_public_key: str
+    cluster_private_key: str
+    cluster_public_key: str
+    host_private_keys: dict[str, str]
+    host_public_keys: dict[str, str]
+    corosync_authkey: bytes
+    fence_key: bytes
+    drbd_shared_secret: str
+    radius_secret: str
+    radius_password: str
+    database_password: str
+    sip_passwords: dict[str, str]
+    console_password: str
+
+
+@dataclass(frozen=True)
+class LabImages:
+    """Where the baked images of a lab lie; file names are those of volumes in the cache pool.
+
+    Args:
+        node_volume: per node name, the image that its system disk is an overlay of (qcow2, or raw without that ending).
+        kernel_volume, initrd_volume: per node name, the kernel and initrd for direct kernel boot.
+        guest_store_volume: a plain tar that every node sees as a read-only disk with serial ``gueststore``.
+        cache_pool: name of the cache pool.
+        cache_pool_path: its directory on the host.
+    """
+
+    node_volume: dict[str, str]
+    kernel_volume: dict[str, str]
+    initrd_volume: dict[str, str]
+    guest_store_volume: str
+    cache_pool: str = "ha-lab-cache"
+    cache_pool_path: str = "/var/lib/libvirt/images/ha-lab-cache"
+
+
+def host(network: IPv4Network, number: int) -> IPv4Address:
+    """The address ``number`` of a subnet, counted from its network address."""
+    return network.network_address + number

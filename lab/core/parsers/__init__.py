@@ -1,0 +1,1 @@
+"""Pure parsers of what other programs print; no parser runs or reads anything itself."""

@@ -1,0 +1,277 @@
+"""Pre-flight: the host's facts against what a lab needs. Pure, so that every judgement is tested without the host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Literal
+
+from lab.core.acceleration import Choice, refusal
+from lab.core.addressing import bridge_name, domain_name, domain_uuid, network_name, network_uuid, pool_uuid
+from lab.core.model import Lab
+from lab.core.topology import GUEST_OVERLAY_MIB, NODE_PROCESS_MIB, SYSTEM_OVERLAY_MIB
+
+Severity = Literal["ok", "warning", "failure"]
+
+#: What the host itself keeps.
+HOST_RESERVE_MIB = 512
+#: What baking all images takes, the tree that an image is made of included.
+CACHE_DISK_MIB = 6144
+#: The oldest versions that the lab was seen to work with.
+OLDEST = {"qemu-system-x86_64": (7, 2), "libvirt": (9, 0)}
+#: Tools that only some labs need: a telephony guest, and fencing.
+TELEPHONY_TOOLS = ("sipp",)
+FENCING_TOOLS = ("fence_virtd",)
+PACKAGES_REMEDY = "Run any task through ./inv, which installs what is missing (the list is packages.txt)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        name: what was looked at, a short noun.
+        severity: ``failure`` keeps the lab from coming up, ``warning`` does not.
+        message: what was found, one sentence without a final full stop.
+        remedy: what to do about it; empty when all is well.
+    """
+
+    name: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it does not keep the lab from coming up."""
+        return self.severity != "failure"
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An object of the host's libvirt: its UUID as text, and whether it is running."""
+
+    uuid: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of the host: an IPv4 network and the device it leads to (empty for none)."""
+
+    destination: IPv4Network
+    device: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """Free space where something will be written: path, the file system's device number, MiB."""
+
+    path: str
+    device: int
+    free_mib: int
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What pre-flight looks at, all of it.
+
+    Args:
+        architecture: as ``uname -m`` tells it.
+        cpu_count: CPUs this process may use.
+        memory_available_mib: memory that can be given to new processes, MiB.
+        pool_space, cache_space: where the lab's volumes and the baked images go.
+        tools: tool to its version; empty for one that is missing, ``?`` for one that tells no version.
+        libvirt_version: empty when libvirt cannot be reached.
+        libvirt_error: why it cannot be reached.
+        routes: routes of the main table with a destination; default routes are not among them.
+        links: names of all network devices.
+        domains, networks, pools: the host's libvirt objects by name.
+        images_baked: whether the image cache holds anything.
+    """
+
+    architecture: str
+    cpu_count: int
+    memory_available_mib: int
+    pool_space: Space
+    cache_space: Space
+    tools: Mapping[str, str]
+    libvirt_version: str = ""
+    libvirt_error: str = ""
+    routes: tuple[Route, ...] = ()
+    links: frozenset[str] = frozenset()
+    domains: Mapping[str, Owned] = field(default_factory=dict)
+    networks: Mapping[str, Owned] = field(default_factory=dict)
+    pools: Mapping[str, Owned] = field(default_factory=dict)
+    images_baked: bool = False
+
+
+def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False) -> list[Finding]:
+    """Every finding about this host and this lab, in the order a person wants to read them.
+
+    Args:
+        lab: the lab that is to come up.
+        facts: the host.
+        choice: the accelerator and why.
+        insisted: whether KVM was asked for, so that TCG is a failure.
+    """
+    return [
+        _accelerator(choice, insisted),
+        _cpu(facts),
+        _memory(lab, facts),
+        *_disk(lab, facts),
+        *_libvirt(facts),
+        *_tools(lab, facts),
+        *_routes(lab, facts),
+        *_names(lab, facts),
+        *_bridges(lab, facts),
+    ]
+
+
+def _accelerator(choice: Choice, insisted: bool) -> Finding:
+    if insisted and choice.accelerator != "kvm":
+        return Finding("accelerator", "failure", *refusal(choice))
+    return Finding("accelerator", "ok", choice.reason, choice.remedy)
+
+
+def _cpu(facts: HostFacts) -> Finding:
+    if facts.architecture != "x86_64":
+        return Finding(
+            "cpu", "failure", f"this machine is {facts.architecture}, the lab is x86_64", "Use another machine"
+        )
+    count = f"{facts.cpu_count} CPU{'s' if facts.cpu_count != 1 else ''}"
+    if facts.cpu_count < 2:
+        return Finding(
+            "cpu", "warning", f"{count}: nodes take turns, time-outs may strike", "Give the machine two CPUs"
+        )
+    return Finding("cpu", "ok", count)
+
+
+def _memory(lab: Lab, facts: HostFacts) -> Finding:
+    waiting = [node for node in lab.nodes if not _running(facts, domain_name(lab.name, node.name))]
+    if not waiting:
+        return Finding("memory", "ok", "every node is running already")
+    need_mib = sum(node.memory_mib + NODE_PROCESS_MIB for node in waiting) + HOST_RESERVE_MIB
+    message = (
+        f"{facts.memory_available_mib} MiB available, {need_mib} MiB needed for {_listed(n.name for n in waiting)}"
+    )
+    if facts.memory_available_mib < need_mib:
+        return Finding(
+            "memory", "failure", message, "Give the nodes less memory in the topology, or end other programs"
+        )
+    return Finding("memory", "ok", message)
+
+
+def _disk(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    guests_mib = sum(min(guest.disk_mib, GUEST_OVERLAY_MIB) for guest in lab.guests)
+    lab_mib = len(lab.nodes) * (SYSTEM_OVERLAY_MIB + guests_mib)  # volumes are thin: what is written counts
+    needs = [
+        ("disk for volumes", facts.pool_space, 0 if lab.name in facts.pools else lab_mib),
+        ("disk for images", facts.cache_space, 0 if facts.images_baked else CACHE_DISK_MIB),
+    ]
+    for name, space, need_mib in needs:
+        shared_mib = sum(mib for _, other, mib in needs if other.device == space.device)
+        together = ", together with the rest" if shared_mib > need_mib else ""
+        message = f"{space.free_mib} MiB free at {space.path}, {shared_mib} MiB needed{together}"
+        if not need_mib:
+            yield Finding(name, "ok", f"{space.free_mib} MiB free at {space.path}, what is needed is there already")
+        elif space.free_mib < shared_mib:
+            yield Finding(name, "failure", message, "Free some disk space; ./inv lab.prune empties the image cache")
+        else:
+            yield Finding(name, "ok", message)
+
+
+def _libvirt(facts: HostFacts) -> Iterator[Finding]:
+    if not facts.libvirt_version:
+        remedy = "Start it (any task through ./inv does so), or join the group libvirt and log in again"
+        yield Finding("libvirt", "failure", f"libvirt cannot be reached: {facts.libvirt_error}", remedy)
+    else:
+        yield _aged("libvirt", facts.libvirt_version, f"libvirt {facts.libvirt_version} answers")
+
+
+def _tools(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    needed = [
+        tool
+        for tool in facts.tools
+        if (tool not in TELEPHONY_TOOLS or any(guest.service == "telephony" for guest in lab.guests))
+        and (tool not in FENCING_TOOLS or lab.fencing.method == "fence_virt")
+    ]
+    for tool in needed:
+        version = facts.tools[tool]
+        if not version:
+            yield Finding(tool, "failure", f"{tool} is not installed", PACKAGES_REMEDY)
+        else:
+            yield _aged(tool, version, f"{tool} {version}" if version != "?" else f"{tool} is there")
+
+
+def _aged(name: str, version: str, message: str) -> Finding:
+    oldest = OLDEST.get(name)
+    found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if oldest and found and found < oldest:
+        wanted = ".".join(str(number) for number in oldest)
+        return Finding(name, "warning", f"{message}, older than the {wanted} it was tried with", "Use a newer release")
+    return Finding(name, "ok", message)
+
+
+def _routes(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    subnets = (("service", lab.network.service_subnet), ("management", lab.network.management_subnet))
+    bridges = {bridge_name(lab.name, role) for role, _ in subnets}
+    remedy = "Choose other subnets in the topology, or another --name (subnets follow from it)"
+    for role, subnet in subnets:
+        name = f"{role} subnet"
+        clashes = [r for r in facts.routes if r.device not in bridges and r.destination.overlaps(subnet)]
+        inside = [route for route in clashes if route.destination.prefixlen >= subnet.prefixlen]
+        if inside:
+            taken = _listed(f"{route.destination} to {route.device or 'nowhere'}" for route in inside)
+            yield Finding(name, "failure", f"{subnet} is taken on this host by the route {taken}", remedy)
+        elif clashes:
+            taken = _listed(f"{route.destination} to {route.device or 'nowhere'}" for route in clashes)
+            yield Finding(name, "warning", f"{subnet} hides a part of the route {taken} while the lab runs", remedy)
+        else:
+            yield Finding(name, "ok", f"{subnet} is free on this host")
+
+
+def _names(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    roles = ("service", "management")
+    expected = {
+        "domain": {domain_name(lab.name, n.name): str(domain_uuid(lab.name, n.name)) for n in lab.nodes},
+        "network": {network_name(lab.name, role): str(network_uuid(lab.name, role)) for role in roles},
+        "pool": {lab.name: str(pool_uuid(lab.name, "host"))},
+    }
+    found = {"domain": facts.domains, "network": facts.networks, "pool": facts.pools}
+    strangers = [
+        f"{kind} {name}"
+        for kind, names in expected.items()
+        for name, uuid in names.items()
+        if name in found[kind] and found[kind][name].uuid != uuid
+    ]
+    if strangers:
+        message = f"names of the lab are used in libvirt by something else: {_listed(strangers)}"
+        yield Finding("names", "failure", message, "Choose another --name, or remove them with virsh")
+    else:
+        ours = sum(name in found[kind] for kind, names in expected.items() for name in names)
+        yield Finding("names", "ok", f"{ours} objects of this lab exist" if ours else "no name of the lab is in use")
+
+
+def _bridges(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    for role in ("service", "management"):
+        bridge = bridge_name(lab.name, role)
+        network = facts.networks.get(network_name(lab.name, role))
+        if bridge in facts.links and not (network and network.active):
+            message = (
+                f"a network device {bridge} exists that is not of libvirt's network {network_name(lab.name, role)}"
+            )
+            yield Finding("bridges", "failure", message, f"Remove it (ip link del {bridge}), or choose another --name")
+
+
+def _running(facts: HostFacts, domain: str) -> bool:
+    return domain in facts.domains and facts.domains[domain].active
+
+
+def _listed(words: Iterator[str] | list[str]) -> str:
+    return ", ".join(words)
+
+
+__all__ = ["Finding", "HostFacts", "Owned", "Route", "Space", "judge"]

@@ -1,0 +1,78 @@
+"""The files that cloud-init writes on a node, from the tree ``cloudinit/nodes`` that mirrors the node.
+
+A template's path below ``cloudinit/nodes/`` minus ``.j2`` is the file's path in the node. ``{guest}`` in a name stands
+for one file per guest. A name that ends with ``.b64.j2`` renders to base64: the file itself is binary.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.core.render.engine import SUFFIX, Engine
+from lab.core.render.facts import Values
+from lab.core.render.modes import FileMode, parse_modes
+
+NODES = "cloudinit/nodes/"
+MODES = NODES + "modes.yaml"
+PER_GUEST = "{guest}"
+BINARY = ".b64"
+
+
+@dataclass(frozen=True)
+class NodeFile:
+    """One file of a node.
+
+    Args:
+        path: in the node, without the leading slash.
+        content: its bytes.
+        mode: permissions and owner; secret files stay out of the readable tree.
+        binary: carried as base64.
+    """
+
+    path: str
+    content: bytes
+    mode: FileMode
+    binary: bool = False
+
+    def entry(self) -> Values:
+        """What the template of user-data needs to carry the file (cloud-init's module ``write_files``)."""
+        values: Values = {
+            "path": "/" + self.path,
+            "mode": f"{self.mode.mode:04o}",
+            "owner": "root:root" if (self.mode.uid, self.mode.gid) == (0, 0) else f"{self.mode.uid}:{self.mode.gid}",
+            "encoded": base64.b64encode(self.content).decode("ascii") if self.binary else "",
+            "text": "" if self.binary else self.content.decode(),
+        }
+        return values
+
+
+def node_files(engine: Engine, values: Values) -> list[NodeFile]:
+    """All files of a node, sorted by path.
+
+    Args:
+        engine: templates.
+        values: as of :func:`lab.core.render.facts.lab_values`, with ``node`` and ``lab_facts``.
+    """
+    modes = parse_modes(MODES, engine.templates.get(MODES, ""))
+    files = []
+    for name in engine.below(NODES):
+        if not name.endswith(SUFFIX):
+            continue
+        for path, own_values in _targets(name, values):
+            text = engine.text(name, own_values)
+            binary = path.endswith(BINARY)
+            target = path.removesuffix(BINARY)
+            content = base64.b64decode(text.strip()) if binary else text.encode()
+            files.append(NodeFile(target, content, modes.get(target, FileMode()), binary))
+    return sorted(files, key=lambda file: file.path)
+
+
+def _targets(name: str, values: Values) -> Iterator[tuple[str, Values]]:
+    path = name.removeprefix(NODES).removesuffix(SUFFIX)
+    if PER_GUEST not in path:
+        yield path, values
+        return
+    for guest in values["guests"]:
+        yield path.replace(PER_GUEST, guest["domain"]), values | {"guest": guest}
