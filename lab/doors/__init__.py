@@ -1,0 +1,1 @@
+"""The only modules that touch processes, ssh, time, files and the terminal."""

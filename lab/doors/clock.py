@@ -1,0 +1,94 @@
+"""Time and waiting: deadlines on the monotonic clock that nest, and the only loop that waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lab.core.errors import LabError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point on the monotonic clock.
+
+    Args:
+        at_s: the point, in seconds of :func:`time.monotonic`.
+        allowed_s: how long was allowed, for messages.
+    """
+
+    at_s: float
+    allowed_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """A deadline this many seconds from now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+    def remaining_s(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self.at_s - time.monotonic())
+
+    def passed(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() >= self.at_s
+
+    def nested(self, seconds: float) -> Deadline:
+        """An inner deadline that never ends after this one."""
+        return Deadline(min(self.at_s, time.monotonic() + seconds), seconds)
+
+
+class WaitError(LabError):
+    """A condition did not come true in time, or can no longer come true."""
+
+
+def now_s() -> float:
+    """The monotonic clock, seconds."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Let time pass between two looks at a condition; never a wait for something to have happened."""
+    time.sleep(seconds)
+
+
+def wait_until(
+    look: Callable[[], Value | None],
+    *,
+    what: str,
+    deadline: Deadline,
+    interval_s: float = 0.5,
+    hopeless: Callable[[], str] | None = None,
+    remedy: str = "",
+    details: Callable[[], list[str]] | None = None,
+) -> Value:
+    """Look until a value that is neither None nor False comes back.
+
+    Args:
+        look: returns the value, or None/False for not yet.
+        what: what is waited for, as in "waiting for {what}".
+        deadline: when to give up.
+        interval_s: pause between looks.
+        hopeless: returns why it can no longer come true (fails at once), or an empty string.
+        remedy: what a person can try.
+        details: called once at failure, for last output.
+
+    Raises:
+        WaitError: at the deadline, or as soon as ``hopeless`` says why.
+    """
+    while True:
+        value = look()
+        if value is not None and value is not False:
+            return value
+        why = hopeless() if hopeless else ""
+        if why:
+            raise WaitError(f"{what}: {why}", remedy=remedy, details=details() if details else ())
+        if deadline.passed():
+            raise WaitError(
+                f"{what}: not so after {deadline.allowed_s:.0f} s", remedy=remedy, details=details() if details else ()
+            )
+        pause(min(interval_s, max(0.01, deadline.remaining_s())))

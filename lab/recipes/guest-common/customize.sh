@@ -1,0 +1,27 @@
+#!/bin/sh
+# Run by the bakery with the image's root directory as $1; the same for all guests.
+set -eu
+root=$1
+
+# Each daemon is a script of /etc/lab/services that runs in the foreground; init starts it again when it ends.
+{
+    echo "::sysinit:/etc/lab/boot"
+    for script in "$root"/etc/lab/services/*; do
+        echo "::respawn:/etc/lab/services/${script##*/}"
+    done
+    echo "ttyS0::askfirst:/etc/lab/console"
+    echo "::shutdown:/etc/lab/shutdown"
+    echo "::ctrlaltdel:/bin/busybox reboot"
+} > "$root/etc/inittab"
+
+mkdir -p "$root/root/.ssh"
+chmod 700 "$root/root/.ssh"
+rm -f "$root/etc/dropbear"/dropbear_*_host_key
+# There are no accounts but those of daemons, and no jobs by the clock.
+rm -rf "$root/etc/cron.daily" "$root/etc/cron.d" "$root/etc/cron.weekly"
+
+# Tools for whoever looks around, where Debian's own are not installed.
+for applet in $(chroot "$root" busybox --list); do
+    [ -e "$root/usr/bin/$applet" ] || [ -e "$root/usr/sbin/$applet" ] || [ -L "$root/usr/sbin/$applet" ] ||
+        ln -s /bin/busybox "$root/usr/bin/$applet"
+done
