@@ -1,0 +1,1 @@
+"""One module per verb; workflows use drivers, doors and the core, never one another's insides."""

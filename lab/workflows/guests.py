@@ -1,0 +1,81 @@
+"""The guests' disks and definitions inside the nodes: copied from the guest store to OCFS2, one by one."""
+
+from __future__ import annotations
+
+import shlex
+
+from lab.core.model import Guest, Node
+from lab.workflows.session import Session
+from lab.workflows.steps import Step, carry_out
+
+STORE = "/dev/disk/by-id/virtio-gueststore"
+
+
+def _extract(member: str, target: str) -> str:
+    quoted = shlex.quote(target)
+    return (
+        f"tar -xOf {STORE} --occurrence=1 {member} > {quoted}.new && test -s {quoted}.new && mv {quoted}.new {quoted}"
+    )
+
+
+def kernel_steps(session: Session) -> list[Step]:
+    """Kernel and initrd of every suite that the guests are of."""
+    mount_point = session.lab.storage.mount_point
+    steps = []
+    for suite in sorted({guest.image.suite for guest in session.lab.guests}):
+        for part in ("vmlinuz", "initrd"):
+            name = f"guest-{suite}-{part}"
+            steps.append(Step(name, f"test -s {mount_point}/{name}", _extract(name, f"{mount_point}/{name}")))
+    return steps
+
+
+def disk_steps(session: Session, guest: Guest) -> list[Step]:
+    """The disk of one guest, at the size that the topology says."""
+    target = f"{session.lab.storage.mount_point}/{guest.domain}.qcow2"
+    change = _extract(f"{guest.image.recipe}.qcow2", target).replace(
+        " && mv ", f" && qemu-img resize -q {target}.new {guest.disk_mib}M && mv "
+    )
+    return [Step(f"disk of {guest.name}", f"test -s {target}", change, timeout_s=120)]
+
+
+def copy_guests(session: Session, tree: dict[str, bytes]) -> None:
+    """Kernels, disks and personal files of all guests to the shared file system; what is there stays.
+
+    Personal files are read anew at every start of a guest, so they are always written.
+    """
+    node = session.lab.nodes[0]
+    shell = session.shell(node)
+    with session.reporter.step("copy the guests to OCFS2"):
+        carry_out(session, shell, kernel_steps(session))
+        for guest in session.lab.guests:
+            with session.reporter.step(guest.name):
+                carry_out(session, shell, disk_steps(session, guest))
+                target = f"{session.lab.storage.mount_point}/{guest.domain}-seed.tar"
+                shell.put(tree[f"guests/{guest.domain}/seed.tar"], target, "0600")
+        shell.succeed("sync -f %s", session.lab.storage.mount_point, timeout_s=120 * session.lab.time_scale)
+
+
+def define_guests(session: Session, node: Node) -> None:
+    """Make libvirt on a node know the guests and the pool, as the study's resource agent expects."""
+    pool = session.lab.storage.pool
+    checks = " && ".join(f"virsh -q dominfo {guest.domain}" for guest in session.lab.guests) or "true"
+    changes = "\n".join(
+        f"virsh -q dominfo {guest.domain} >/dev/null 2>&1 || virsh -q define /etc/libvirt/qemu/{guest.domain}.xml"
+        for guest in session.lab.guests
+    )
+    with session.reporter.step("libvirt knows the guests", node=node.name):
+        carry_out(
+            session,
+            session.shell(node),
+            [
+                Step("define the guests", checks, changes or "true", timeout_s=60),
+                Step(
+                    "start the pool",
+                    f"virsh -q pool-info {pool} | grep -q 'State: *running'",
+                    f"virsh -q pool-info {pool} >/dev/null 2>&1 || "
+                    f"virsh -q pool-define /etc/libvirt/storage/{pool}.xml\n"
+                    f"virsh -q pool-start {pool}",
+                    timeout_s=60,
+                ),
+            ],
+        )

@@ -1,0 +1,130 @@
+"""Looking at a running lab: one look per node that costs one command, and what must hold for it to be healthy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lab.core.errors import LabError
+from lab.core.health import NodeFacts, problems_of
+from lab.core.model import Lab, Node
+from lab.core.parsers.drbd import DrbdStatus, parse_proc_drbd
+from lab.core.parsers.pacemaker import ClusterStatus, parse_cluster_status
+from lab.doors.clock import Deadline, wait_until
+from lab.doors.process import ProcessError
+from lab.workflows.session import Session
+
+MARK = "==== "
+
+#: Sections of one look at a node; each is a shell line whose output is parsed.
+SECTIONS = {
+    "boot_id": "cat /proc/sys/kernel/random/boot_id",
+    "uptime": "cut -d ' ' -f 1 /proc/uptime",
+    "drbd": "cat /proc/drbd",
+    "mount": "findmnt -n -o SOURCE,FSTYPE,OPTIONS %(mount_point)s",
+    "guests": "virsh -c qemu:///system list --name",
+    "cluster": "crm_mon --output-as=xml -r -f 2>&1",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of all nodes at about the same time.
+
+    Args:
+        nodes: per node name, its facts; None for one that could not be asked.
+    """
+
+    nodes: dict[str, NodeFacts | None]
+
+    def problems(self, lab: Lab) -> list[str]:
+        """Everything that keeps the lab from being healthy; empty when it is."""
+        return problems_of(lab, self.nodes)
+
+    @property
+    def cluster(self) -> ClusterStatus | None:
+        """The cluster in the eyes of the first node that could tell."""
+        return next((facts.cluster for facts in self.nodes.values() if facts and facts.cluster), None)
+
+
+def look_at_node(session: Session, node: Node, *, limit_s: float = 30.0) -> NodeFacts | None:
+    """One look at a node, or None when it cannot be asked."""
+    values = {"mount_point": session.lab.storage.mount_point}
+    lines = [f"echo '{MARK}{name}'; {line % values}" for name, line in SECTIONS.items()]
+    try:
+        result = session.shell(node).run("; ".join(lines), timeout_s=limit_s * session.lab.time_scale)
+    except ProcessError:
+        return None
+    if MARK not in result.stdout:
+        return None
+    return node_facts(result.stdout)
+
+
+def node_facts(text: str) -> NodeFacts:
+    """The output of one look, taken apart."""
+    sections: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith(MARK):
+            name = line.removeprefix(MARK)
+            sections[name] = ""
+        elif name:
+            sections[name] += line + "\n"
+    return NodeFacts(
+        boot_id=sections.get("boot_id", "").strip(),
+        uptime_s=_seconds(sections.get("uptime", "")),
+        drbd=_drbd(sections.get("drbd", "")),
+        mount=sections.get("mount", "").strip(),
+        running_guests=tuple(sorted(sections.get("guests", "").split())),
+        cluster=_cluster(sections.get("cluster", "")),
+    )
+
+
+def _seconds(text: str) -> float:
+    return float(text) if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text) else 0.0
+
+
+def _drbd(text: str) -> DrbdStatus | None:
+    try:
+        return parse_proc_drbd(text)
+    except LabError:
+        return None
+
+
+def _cluster(text: str) -> ClusterStatus | None:
+    try:
+        return parse_cluster_status(text)
+    except LabError:
+        return None
+
+
+def look(session: Session) -> Look:
+    """One look at all nodes, side by side."""
+    nodes = session.lab.nodes
+    return Look(
+        dict(zip(session.lab.node_names, session.on_each(nodes, lambda n: look_at_node(session, n)), strict=True))
+    )
+
+
+def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
+    """Wait until nothing keeps the lab from being healthy.
+
+    Raises:
+        WaitError: it is not so in time; with what is still wrong.
+    """
+    seen: list[Look] = []
+
+    def healthy() -> bool:
+        seen.append(look(session))
+        del seen[:-1]
+        return not seen[-1].problems(session.lab)
+
+    wait_until(
+        healthy,
+        what="a healthy cluster",
+        deadline=Deadline.after(limit_s * session.lab.time_scale),
+        interval_s=1.0,
+        remedy="./inv lab.status shows everything; `crm_mon -1rf` on a node says what Pacemaker is doing",
+        details=lambda: seen[-1].problems(session.lab),
+    )
+    return seen[-1]

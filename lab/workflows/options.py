@@ -1,0 +1,82 @@
+"""What a person asked for on the command line, as every workflow gets it, and the lab that it means."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.core.acceleration import Wanted
+from lab.core.errors import LabError
+from lab.core.model import Lab
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOPOLOGIES = ROOT / "topologies"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that tasks have in common.
+
+    Args:
+        topology: the topology file.
+        name: name of the lab instead of the topology's; empty for the topology's own.
+        accelerator: ``auto``, ``kvm`` or ``tcg``.
+        secrets: directory of given secrets; None makes them once and keeps them with the lab.
+        build: directory of everything that is generated.
+    """
+
+    topology: Path = TOPOLOGIES / "two-node.yaml"
+    name: str = ""
+    accelerator: Wanted = "auto"
+    secrets: Path | None = None
+    build: Path = ROOT / "build"
+
+
+def resolve_topology(text: str) -> Path:
+    """The file that a person means: a path as it is, or a bare name of one in ``topologies/``.
+
+    Args:
+        text: such as ``smoke``, ``smoke.yaml`` or ``../mine.yaml``; a file of the working directory comes first.
+
+    Raises:
+        LabError: there is no such file (exit code 2).
+    """
+    given = Path(text).expanduser()
+    candidates = [given]
+    if given.name == text:
+        candidates += [TOPOLOGIES / text, TOPOLOGIES / f"{text}.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(path.stem for path in TOPOLOGIES.glob("*.yaml"))) or "none"
+    raise LabError(
+        f"there is no topology {text}", remedy=f"Give a file, or the name of one of these: {known}", exit_code=2
+    )
+
+
+def load_lab(options: Options) -> Lab:
+    """The lab that the options mean, validated as a whole.
+
+    Raises:
+        InputError: the document is wrong; all of its problems at once.
+        LabError: the file cannot be read (exit code 2).
+    """
+    from lab.core.topology import parse_topology  # noqa: PLC0415
+
+    path = options.topology
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read {path}: {error}", remedy="Give a YAML file in UTF-8", exit_code=2) from error
+    return parse_topology(text, source=shown_path(path), name=options.name or None)
+
+
+def shown_path(path: Path) -> str:
+    """A path as a person would type it: relative to the working directory when it is below it."""
+    absolute = path.absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else os.fspath(path)
+
+
+__all__ = ["ROOT", "TOPOLOGIES", "Options", "load_lab", "resolve_topology", "shown_path"]

@@ -1,0 +1,173 @@
+"""Bringing a lab up, until every service has answered a client; goes on wherever an earlier run ended."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from lab.core.errors import LabError
+from lab.core.model import Node
+from lab.core.outcome import Outcome
+from lab.core.parsers.pacemaker import ClusterStatus
+from lab.core.service_result import ProbeResult, all_served
+from lab.doors import files
+from lab.doors.clock import now_s
+from lab.drivers.hypervisor import Hypervisor
+from lab.workflows import cluster, guests, host_side, nodes, observe, serving, storage
+from lab.workflows.bake import bake_lab
+from lab.workflows.doctor import examine
+from lab.workflows.evidence import keep_evidence
+from lab.workflows.options import Options, load_lab, shown_path
+from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
+
+
+def up(options: Options) -> Outcome:
+    """Bring the lab up and prove it.
+
+    Raises:
+        LabError: bad input, a host that is not ready, or a step that failed; the next run goes on from there.
+    """
+    started_s = now_s()
+    lab = load_lab(options)
+    examination = examine(lab, options)
+    examination.require()
+    chosen = examination.choice
+    with (
+        open_session(options, "up", accelerator=chosen.accelerator, make_secrets=True) as session,
+        files.locked(session.folder / "lock", busy=f"another run is working on the lab {lab.name}"),
+        _hypervisor() as hypervisor,
+    ):
+        session.reporter.note(f"Lab {lab.name}: {chosen.reason}")
+        session.reporter.fact("accelerator", {"accelerator": chosen.accelerator, "reason": chosen.reason})
+        for finding in examination.warnings:
+            session.reporter.warn(f"{finding.name}: {finding.message}")
+        try:
+            answers = _bring_up(session, hypervisor)
+        except LabError as error:
+            kept = keep_evidence(session, hypervisor)
+            where = [f"kept in {shown_path(session.folder / 'logs')}: {', '.join(kept)}"] if kept else []
+            error.details = (*error.details, *where)
+            raise
+        return _outcome(session, answers, now_s() - started_s)
+
+
+@contextmanager
+def _hypervisor() -> Iterator[Hypervisor]:
+    hypervisor = Hypervisor()
+    try:
+        yield hypervisor
+    finally:
+        hypervisor.close()
+
+
+def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]:
+    tree = _rendered_for(session, hypervisor)
+    bake_lab(session.lab, session.reporter)
+    with session.reporter.step("host: networks, disks, nodes"):
+        host_side.ensure_networks(session, hypervisor, tree)
+        host_side.ensure_cached_images(session, hypervisor)
+        host_side.ensure_domains(session, hypervisor, tree)
+        host_side.ensure_fencing(session)
+        started = host_side.start_domains(session, hypervisor)
+    if not started and not observe.look(session).problems(session.lab):
+        answers = serving.ask(session, thorough=True)
+        if all_served(answers) or not session.lab.guests:
+            session.reporter.note("The lab is up already; nothing was changed.")
+            return answers
+    with session.reporter.step("nodes and cluster"):
+        _build_cluster(session, hypervisor, tree)
+    answers = serving.wait_served(session)
+    with session.reporter.step("cluster healthy"):
+        observe.wait_healthy(session)
+    return answers
+
+
+def _build_cluster(session: Session, hypervisor: Hypervisor, tree: dict[str, bytes]) -> None:
+    """Nodes, storage and cluster software, as much side by side as they allow.
+
+    cloud-init writes every file before sshd starts, so storage does not wait for its later stages; their result is
+    waited for before anything is built on it.
+    """
+    lab = session.lab
+    session.on_each(lab.nodes, lambda node: nodes.wait_booted(session, hypervisor, node))
+    with ThreadPoolExecutor(max_workers=2 * len(lab.nodes)) as pool:
+        personalised = [pool.submit(nodes.wait_personalised, session, node) for node in lab.nodes]
+        joining = pool.submit(_join, session)
+        if not cluster.manages_storage(session):
+            session.on_each(lab.nodes, lambda node: storage.prepare_block_devices(session, node))
+            storage.prepare_file_system(session)
+            # The node that copies is busy; the others join the file system and meet the guests meanwhile.
+            defining = [pool.submit(_follow, session, node) for node in lab.nodes[1:]]
+            guests.copy_guests(session, tree)
+            guests.define_guests(session, lab.nodes[0])
+            for defined in defining:
+                defined.result()
+        for future in personalised:
+            future.result()
+        joined = joining.result()
+    cluster.allow_resources(session)
+    if not cluster.configured(session, joined):
+        cluster.load_resources(session, tree["cluster/cib.crm"])
+
+
+def _follow(session: Session, node: Node) -> None:
+    storage.mount_too(session, node)
+    guests.define_guests(session, node)
+
+
+def _join(session: Session) -> ClusterStatus:
+    session.on_each(session.lab.nodes, lambda node: cluster.start_cluster_software(session, node))
+    return cluster.wait_members(session)
+
+
+def _rendered_for(session: Session, hypervisor: Hypervisor) -> dict[str, bytes]:
+    """Render; refuse when the lab that exists was built from something else."""
+    with session.reporter.step("render"):
+        tree = rendered(session)
+        digests = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
+        state = kept_state(session.folder)
+        exists = bool(hypervisor.owned_domains(session.lab.name))
+        built_from = state.get("tree", {})
+        if exists and built_from and built_from != digests:
+            names = sorted(path for path in {*digests, *built_from} if digests.get(path) != built_from.get(path))
+            raise LabError(
+                f"the lab {session.lab.name} exists and was built from another topology, accelerator or version",
+                remedy="./inv lab.down removes it, then ./inv lab.up builds the new one; or give this one a --name",
+                details=[f"different: {name}" for name in names[:12]],
+            )
+        write_rendered(session, tree)
+        files.write_json(
+            session.state_path,
+            {
+                "accelerator": session.lab.accelerator,
+                "time_scale": session.lab.time_scale,
+                "topology": str(session.options.topology),
+                "tree": digests,
+            },
+        )
+    return tree
+
+
+def _outcome(session: Session, answers: Sequence[ProbeResult], seconds: float) -> Outcome:
+    lab = session.lab
+    lines = [
+        *(answer.as_line() for answer in answers),
+        "",
+        f"Lab {lab.name} is up: {len(lab.nodes)} nodes, {len(lab.guests)} guests, {lab.accelerator}, "
+        f"time scale {lab.time_scale:g}, {seconds:.0f} s.",
+        f"./inv lab.status shows it, ./inv lab.ssh {lab.nodes[0].name} opens a shell, ./inv lab.down removes it.",
+    ]
+    if lab.fencing.method == "none":
+        lines.append("WARNING: fencing is OFF; this lab can lose data.")
+    return Outcome(
+        "\n".join(lines),
+        {
+            "lab": lab.name,
+            "accelerator": lab.accelerator,
+            "time_scale": lab.time_scale,
+            "duration_s": round(seconds, 1),
+            "services": [answer.as_document() for answer in answers],
+        },
+    )

@@ -1,0 +1,267 @@
+"""The surface: `./inv --list` shows every task, `./inv TASK --help` explains one. Parses and prints, nothing else."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lab import surface
+from lab.core.errors import LabError
+
+ROOT = Path(__file__).resolve().parent
+
+DEFAULT = surface.DEFAULT_TOPOLOGY
+COMMON = {
+    "topology": "the lab's document: a file, or a name in topologies/ such as two-node",
+    "name": "name of the lab instead of the document's (labs of different names run side by side)",
+}
+ACCEL = {"accel": "kvm, tcg or auto; auto proves KVM and says what it chose, kvm fails where KVM does not work"}
+JSON = {"json": "print the result as JSON"}
+
+
+def _finish(code: int) -> None:
+    """End the command with this exit code."""
+    if code:
+        raise Exit(code=code)
+
+
+# The lab
+
+
+@task(help={**COMMON, **ACCEL, **JSON})
+def doctor(_context: Context, topology: str = DEFAULT, name: str = "", accel: str = "auto", json: bool = False) -> None:
+    """Pre-flight: is this host ready for the lab? Creates nothing; exit code 1 when something is in the way.
+
+    Looks at CPU, memory, disk, libvirt, tools, address and name clashes, and proves the accelerator.
+
+    Example: ./inv lab.doctor --json
+    """
+    _finish(surface.carry_out("doctor", topology=topology, name=name, accel=accel, as_json=json))
+
+
+@task(help={"output": "file to write; standard output when not given"})
+def schema(_context: Context, output: str = "") -> None:
+    """Write the JSON Schema of topology documents, for editors.
+
+    Example: ./inv lab.schema --output topology.schema.json
+    """
+    _finish(surface.carry_out("schema", output))
+
+
+@task(help={**COMMON, **JSON, "secrets": "directory of given secrets; made once and kept with the lab when not given"})
+def render(_context: Context, topology: str = DEFAULT, name: str = "", secrets: str = "", json: bool = False) -> None:
+    """Write everything the lab is made of to build/<lab>/; needs neither libvirt nor root.
+
+    Same topology and secrets, same bytes. Example: ./inv lab.render -t two-node --secrets my-secrets
+    """
+    _finish(surface.carry_out("render", topology=topology, name=name, secrets=secrets, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def bake(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Build the images that the lab needs, unless the cache has them; lab.up does so by itself.
+
+    Example: ./inv lab.bake
+    """
+    _finish(surface.carry_out("bake", topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **ACCEL, **JSON, "secrets": "directory of given secrets; made once when not given"})
+def up(
+    _context: Context,
+    topology: str = DEFAULT,
+    name: str = "",
+    accel: str = "auto",
+    secrets: str = "",
+    json: bool = False,
+) -> None:
+    """Bring the lab up, until every service has answered a client; goes on where an interrupted run ended.
+
+    Examples: ./inv lab.up
+              ./inv lab.up -t two-node --name second --accel tcg
+    """
+    _finish(surface.carry_out("up", topology=topology, name=name, accel=accel, secrets=secrets, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def status(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Show the lab as it is: nodes, accelerator, DRBD, OCFS2, Pacemaker, guests, services as seen by a client.
+
+    Example: ./inv lab.status --json
+    """
+    _finish(surface.carry_out("status", topology=topology, name=name, as_json=json))
+
+
+@task(
+    positional=["target"],
+    help={**COMMON, "target": "node or guest, such as brina or passata", "command": "run this instead of a shell"},
+)
+def ssh(_context: Context, target: str, topology: str = DEFAULT, name: str = "", command: str = "") -> None:
+    """Open a shell on a node or guest, or run one command there and end with its exit code.
+
+    Examples: ./inv lab.ssh brina
+              ./inv lab.ssh passata --command "ip address"
+    """
+    _finish(surface.carry_out("ssh", target, command, topology=topology, name=name))
+
+
+@task(positional=["node"], help={**COMMON, "node": "node, such as brina"})
+def console(_context: Context, node: str, topology: str = DEFAULT, name: str = "") -> None:
+    """Attach to the serial console of a node; Ctrl-] leaves it.
+
+    Example: ./inv lab.console piova
+    """
+    _finish(surface.carry_out("console", node, topology=topology, name=name))
+
+
+@task(help={**COMMON, **JSON})
+def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Check the running lab with the suite in tests/lab; writes a JUnit file, ends with 1 when a check fails.
+
+    Example: ./inv lab.verify
+    """
+    _finish(surface.carry_out("verify", topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def halt(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Stop the lab cleanly and keep its state; lab.up continues it.
+
+    Example: ./inv lab.halt
+    """
+    _finish(surface.carry_out("halt", topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def down(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Remove all of this lab and nothing else, also after a crash half-way; only the image cache stays.
+
+    Examples: ./inv lab.down
+              ./inv lab.down --name second
+    """
+    _finish(surface.carry_out("down", topology=topology, name=name, as_json=json))
+
+
+@task(name="list", help=JSON)
+def list_labs(_context: Context, json: bool = False) -> None:
+    """Show all labs of this host.
+
+    Example: ./inv lab.list
+    """
+    _finish(surface.carry_out("list", as_json=json))
+
+
+@task(help=JSON)
+def prune(_context: Context, json: bool = False) -> None:
+    """Empty the image cache; the next lab.up bakes again.
+
+    Example: ./inv lab.prune
+    """
+    _finish(surface.carry_out("prune", as_json=json))
+
+
+# Tests
+
+ONLY = {"only": "run only tests whose names match this pytest expression"}
+
+
+def _pytest(context: Context, places: list[str], only: str, *more: str) -> None:
+    """Run pytest on some places; its exit code, that of no test at all included, ends the command unless it is 0."""
+    argv = [sys.executable, "-m", "pytest", *more, *places, *(["-k", only] if only else [])]
+    with context.cd(str(ROOT)):
+        # Unbuffered, so that a long test can be followed; on a terminal of its own when there is one, for colours.
+        result = context.run(
+            shlex.join(argv), warn=True, in_stream=False, pty=sys.stdout.isatty(), env={"PYTHONUNBUFFERED": "1"}
+        )
+    _finish(result.exited if result is not None else 1)
+
+
+def _with_libvirt(action: Callable[[], None]) -> None:
+    try:
+        surface.start_libvirt()
+    except LabError as error:
+        surface.print_error(error, sys.stderr)
+        raise Exit(code=error.exit_code) from error
+    action()
+
+
+@task(help=ONLY)
+def unit(context: Context, only: str = "") -> None:
+    """Linters, unit and golden tests: no VM, no root, well under a minute.
+
+    Example: ./inv test.unit --only preflight
+    """
+    _pytest(context, ["tests/unit", "tests/golden"], only)
+
+
+@task(help=ONLY)
+def golden(context: Context, only: str = "") -> None:
+    """Renderings compared with the recorded ones.
+
+    Example: ./inv test.golden
+    """
+    _pytest(context, ["tests/golden"], only)
+
+
+@task(help=ONLY)
+def drivers(context: Context, only: str = "") -> None:
+    """Tests of the drivers against real programs on this machine.
+
+    Example: ./inv test.drivers --only accelerator
+    """
+    _with_libvirt(lambda: _pytest(context, ["tests/drivers"], only))
+
+
+@task(name="lab", help=ONLY)
+def end_to_end(context: Context, only: str = "") -> None:
+    """The real lab, end to end: baked, brought up, verified, removed.
+
+    Example: ./inv test.lab
+    """
+    _with_libvirt(lambda: _pytest(context, ["tests/end_to_end"], only, "-s"))
+
+
+@task(name="all", default=True)
+def everything(context: Context) -> None:
+    """Everything that proves the project: linters, unit, golden and driver tests, then the real lab end to end.
+
+    Example: ./inv test
+    """
+    unit(context)
+    drivers(context)
+    end_to_end(context)
+
+
+@task(help={"fix": "correct what can be corrected, and format"})
+def lint(context: Context, fix: bool = False) -> None:
+    """Linters only: ruff, formatting, mypy, shellcheck, and the rules of the architecture.
+
+    Example: ./inv lint --fix
+    """
+    if fix:
+        with context.cd(str(ROOT)):
+            for words in (["check", "--fix", "."], ["format", "."]):
+                context.run(shlex.join([sys.executable, "-m", "ruff", *words]), warn=True, in_stream=False)
+    _pytest(context, ["tests/unit/test_linters.py", "tests/unit/test_architecture.py"], "")
+
+
+def _collection(name: str, *tasks: Any) -> Collection:
+    collection = Collection(name)
+    for one in tasks:
+        collection.add_task(one)
+    return collection
+
+
+namespace = Collection(
+    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, halt, down, list_labs, prune),
+    _collection("test", unit, golden, drivers, end_to_end, everything),
+    lint,
+)
