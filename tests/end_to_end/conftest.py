@@ -1,0 +1,87 @@
+"""The real lab, end to end: every test takes the lab where the one before it left it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.drivers.hypervisor import Hypervisor
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "endtoend"
+
+
+def invoke(*words: str, limit_s: float = 2400) -> subprocess.CompletedProcess[str]:
+    """Type a command as a person would; its progress goes to the test's output."""
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    print(f"\n$ ./inv {' '.join(words)}", flush=True)
+    started = time.monotonic()
+    result = subprocess.run(
+        argv, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=limit_s, stdin=subprocess.DEVNULL
+    )
+    print(f"{result.stdout[-4000:]}\n[{time.monotonic() - started:.1f} s, exit code {result.returncode}]", flush=True)
+    return result
+
+
+def invoke_json(*words: str, limit_s: float = 2400) -> dict[str, Any]:
+    """A command's JSON document; the command must succeed."""
+    result = invoke(*words, "--json", limit_s=limit_s)
+    assert result.returncode == 0, result.stdout[-2000:]
+    return json.loads(result.stdout)
+
+
+def kill_while_running(*words: str, when: Any, limit_s: float = 900) -> None:
+    """Start a command and end it with SIGKILL as soon as a condition holds."""
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    print(f"\n$ ./inv {' '.join(words)}   # to be killed", flush=True)
+    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + limit_s
+    while not when():
+        assert process.poll() is None, "the command ended before it could be killed"
+        assert time.monotonic() < deadline, "the moment to kill never came"
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def host_state() -> dict[str, Any]:
+    """Everything of labs that can be left behind on a host."""
+    hypervisor = Hypervisor()
+    try:
+        connection = hypervisor.connection
+        links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+        processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        return {
+            "domains": sorted(domain.name() for domain in connection.listAllDomains()),
+            "networks": sorted(network.name() for network in connection.listAllNetworks()),
+            "pools": sorted(pool.name() for pool in connection.listAllStoragePools() if pool.name() != "ha-lab-cache"),
+            "links": sorted(line.split()[0].split("@")[0] for line in links.splitlines()),
+            "processes": sorted(line for line in processes.splitlines() if NAME in line and "pytest" not in line),
+            "folders": sorted(str(p) for p in Path("/var/lib/libvirt/images").glob("*") if p.name != "ha-lab-cache"),
+        }
+    finally:
+        hypervisor.close()
+
+
+def domain_states() -> dict[str, str]:
+    """State of the lab's domains by node."""
+    hypervisor = Hypervisor()
+    try:
+        return {domain.node: domain.state for domain in hypervisor.owned_domains(NAME)}
+    finally:
+        hypervisor.close()
+
+
+@pytest.fixture(scope="session")
+def before() -> dict[str, Any]:
+    """The host before the lab; what an aborted run left is removed first."""
+    assert invoke("lab.down", "--name", NAME).returncode == 0
+    return host_state()

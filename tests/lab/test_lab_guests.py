@@ -1,0 +1,153 @@
+"""Guests from the inside, after clients were served: who they are, what runs and listens, what their databases hold."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+from look import Look
+
+from lab.core import addressing
+from lab.core.model import Guest, Lab
+from lab.core.service_result import ProbeResult
+
+#: Per service: daemons with their users, and the ports that must be open on all addresses or on the guest's own.
+DAEMONS = {
+    "dns": ("bind", "named"),
+    "radius": ("freerad", "freeradius"),
+    "web": ("mysql", "mariadbd"),
+    "telephony": ("asterisk", "asterisk"),
+}
+UDP_PORTS = {"dns": {53}, "radius": {1812, 1813}, "web": set[int](), "telephony": {5060}}
+TCP_PORTS = {"dns": {53}, "radius": set[int](), "web": {80}, "telephony": set[int]()}
+MYSQL_PORT = 3306
+LISTENING = "0A"
+#: Kernel and firmware keep a part of the memory to themselves.
+LEAST_SHARE_OF_MEMORY = 0.6
+#: 127.0.0.1 as /proc/net writes it.
+LOOPBACK = "0100007F"
+#: What the clients of this run did cannot be longer ago.
+RECENT_S = 300
+
+
+def ports(table: str, *, listening: bool) -> dict[int, set[str]]:
+    """Local ports of /proc/net/tcp or udp with the addresses (in hexadecimal) that they are open on."""
+    found: dict[int, set[str]] = {}
+    for row in table.splitlines()[1:]:
+        words = row.split()
+        if listening and words[3] != LISTENING:
+            continue
+        address, port = words[1].split(":")
+        found.setdefault(int(port, 16), set()).add(address)
+    return found
+
+
+def reachable(table: str, *, listening: bool) -> set[int]:
+    """The ports that others can reach."""
+    return {port for port, addresses in ports(table, listening=listening).items() if addresses - {LOOPBACK}}
+
+
+def processes(inside: Look) -> set[tuple[str, str]]:
+    """Users and commands of what runs."""
+    users = {number: name for name, _, number, *_ in (line.split(":") for line in inside.lines("users"))}
+    values = [line.split()[1] for line in inside.lines("processes")]
+    return {(users.get(number, number), command) for command, number in zip(values[::2], values[1::2], strict=True)}
+
+
+def test_guest_knows_its_name(guest: Guest, inside: Look) -> None:
+    assert inside.text("hostname") == guest.domain
+
+
+def test_guest_has_its_address(lab: Lab, guest: Guest, inside: Look) -> None:
+    prefix = lab.network.service_subnet.prefixlen
+    assert f"inet {addressing.guest_ip(lab, guest)}/{prefix} " in inside.text("address")
+    assert len(inside.lines("address")) == 1
+    assert inside.text("mac") == addressing.guest_mac(lab, guest)
+    assert f"default via {addressing.service_gateway(lab)} " in inside.text("route") + " "
+
+
+def test_guest_has_the_size_that_the_topology_says(guest: Guest, inside: Look) -> None:
+    assert int(inside.text("disk size")) * 512 == guest.disk_mib * 2**20
+    assert inside.text("processors") == str(guest.vcpus)
+    memory_kib = int(inside.text("memory").split()[1])
+    assert LEAST_SHARE_OF_MEMORY * guest.memory_mib * 1024 < memory_kib <= guest.memory_mib * 1024
+
+
+def test_guest_is_a_virtual_machine_that_has_been_up_for_a_while(inside: Look) -> None:
+    assert inside.text("hypervisor flag") == "hypervisor"
+    assert float(inside.text("uptime").split()[0]) > 1
+
+
+def test_guests_root_is_writable(inside: Look) -> None:
+    device, _place, kind, options, *_ = inside.text("root").split()
+    assert (device, kind) == ("/dev/vda", "ext4") or (device, kind) == ("/dev/root", "ext4")
+    assert "rw" in options.split(",")
+
+
+def test_guests_personal_files_are_those_of_the_lab(
+    guest: Guest, inside: Look, seed_files: dict[str, dict[str, bytes]]
+) -> None:
+    there = {path: digest for digest, path in (line.split(maxsplit=1) for line in inside.lines("digests"))}
+    expected = seed_files[guest.domain]
+    assert len(expected) > 5
+    different = [path for path, content in expected.items() if there.get(path) != hashlib.sha256(content).hexdigest()]
+    assert different == []
+
+
+def test_guests_resolve_names_with_the_labs_recursive_servers(lab: Lab, inside: Look) -> None:
+    found = re.findall(r"^nameserver (\S+)$", inside.text("resolver"), flags=re.MULTILINE)
+    assert found == [str(addressing.guest_ip(lab, guest)) for guest in lab.guests if guest.service == "dns"]
+
+
+def test_daemon_runs_as_its_own_user(guest: Guest, inside: Look) -> None:
+    assert DAEMONS[guest.service] in processes(inside)
+
+
+def test_ssh_and_agent_run(inside: Look) -> None:
+    assert {("root", "dropbear"), ("root", "qemu-ga")} <= processes(inside)
+
+
+def test_service_listens_on_its_ports(guest: Guest, inside: Look) -> None:
+    assert UDP_PORTS[guest.service] <= reachable(inside.text("udp"), listening=False)
+    assert TCP_PORTS[guest.service] | {22} <= reachable(inside.text("tcp"), listening=True)
+
+
+@pytest.mark.service("web")
+def test_web_server_runs_and_its_database_is_for_itself(inside: Look) -> None:
+    assert ("www-data", "apache2") in processes(inside)
+    assert MYSQL_PORT not in reachable(inside.text("tcp"), listening=True)
+
+
+@pytest.mark.service("web")
+def test_row_written_by_the_client_is_in_the_database(inside: Look, served: dict[str, list[ProbeResult]]) -> None:
+    (answer,) = served["http"]
+    stored = re.search(r"row (\d+) written", answer.detail)
+    assert stored, answer.as_line()
+    assert stored[1] in inside.lines("entries")
+    assert inside.text("engine") == "InnoDB"
+
+
+@pytest.mark.service("radius")
+def test_accounting_record_of_the_client_is_in_the_database(inside: Look, served: dict[str, list[ProbeResult]]) -> None:
+    (answer,) = served["radius-accounting"]
+    identifier = re.search(r"session (\S+)", answer.detail)
+    assert identifier, answer.as_line()
+    rows = [line.split("|") for line in inside.lines("accounting")]
+    mine = [row for row in rows if row[0] == identifier[1]]
+    assert [row[1] for row in mine] == ["subscriber"]
+    assert mine[0][2], "the record has no time"
+
+
+@pytest.mark.service("radius")
+def test_both_verdicts_are_in_the_database(inside: Look, served: dict[str, list[ProbeResult]]) -> None:
+    assert [answer.ok for name in ("radius-access", "radius-reject") for answer in served[name]] == [True, True]
+    rows = [line.split("|") for line in inside.lines("logins")]
+    recent = {(user, verdict) for user, verdict, age_s in rows if 0 <= int(age_s) < RECENT_S}
+    assert {("subscriber", "Access-Accept"), ("subscriber", "Access-Reject")} <= recent
+
+
+@pytest.mark.service("telephony")
+def test_both_extensions_are_known(inside: Look) -> None:
+    names = {line.split()[0].partition("/")[0] for line in inside.lines("extensions")}
+    assert {"101", "102"} <= names

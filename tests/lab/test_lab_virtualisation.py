@@ -1,0 +1,133 @@
+"""Guests in the eyes of the nodes: defined on both, running once, on shared disks, ready to move."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from look import Look, libvirt
+
+from lab.core import addressing
+from lab.core.model import Guest, Lab, Node
+
+
+def definition(seen: Look, guest: Guest, kind: str = "defined") -> ElementTree.Element:
+    return ElementTree.fromstring(libvirt(seen, f"{kind}-{guest.domain}"))
+
+
+def attribute(root: ElementTree.Element, path: str, name: str) -> str:
+    found = root.find(path)
+    assert found is not None, f"no <{path}>"
+    return found.get(name, "")
+
+
+def disks(root: ElementTree.Element) -> dict[str, tuple[str, str, str]]:
+    return {
+        attribute(disk, "target", "dev"): (
+            attribute(disk, "source", "file"),
+            attribute(disk, "driver", "type"),
+            attribute(disk, "driver", "cache"),
+        )
+        for disk in root.iterfind("devices/disk")
+    }
+
+
+def expected_disks(lab: Lab, guest: Guest) -> dict[str, tuple[str, str, str]]:
+    place = f"{lab.storage.mount_point}/{guest.domain}"
+    return {"vda": (f"{place}.qcow2", "qcow2", "none"), "vdb": (f"{place}-seed.tar", "raw", "none")}
+
+
+def test_pool_is_active_on_the_shared_mount(lab: Lab, seen: Look) -> None:
+    found = dict(line.split(":", 1) for line in libvirt(seen, "pool").splitlines())
+    assert found["State"].strip() == "running"
+    pool = ElementTree.fromstring(libvirt(seen, "pool-definition"))
+    assert (pool.get("type"), pool.findtext("target/path")) == ("dir", lab.storage.mount_point)
+
+
+def test_exactly_the_labs_guests_are_defined(lab: Lab, seen: Look) -> None:
+    assert sorted(libvirt(seen, "defined").split()) == sorted(guest.domain for guest in lab.guests)
+
+
+def test_only_pacemaker_starts_guests(seen: Look) -> None:
+    assert libvirt(seen, "autostarted") == ""
+
+
+def test_guest_runs_exactly_once_and_at_home(guest: Guest, node_looks: dict[str, Look]) -> None:
+    assert [name for name, look in node_looks.items() for one in look.lines("guests") if one == guest.domain] == [
+        guest.home
+    ]
+
+
+def test_node_runs_nothing_else(lab: Lab, node: Node, seen: Look) -> None:
+    at_home = sorted(guest.domain for guest in lab.guests if guest.home == node.name)
+    assert sorted(seen.lines("guests")) == at_home
+    assert len(seen.lines("emulators")) == len(at_home)
+
+
+def test_guest_is_defined_as_the_topology_says(lab: Lab, guest: Guest, seen: Look) -> None:
+    root = definition(seen, guest)
+    assert root.get("type") == "kvm"
+    assert root.findtext("uuid") == str(addressing.guest_uuid(lab.name, guest.domain))
+    assert root.findtext("memory") == str(guest.memory_mib * 1024)
+    assert root.findtext("vcpu") == str(guest.vcpus)
+    assert attribute(root, "devices/interface/mac", "address") == addressing.guest_mac(lab, guest)
+    assert attribute(root, "devices/interface/source", "bridge") == "br0"
+    assert disks(root) == expected_disks(lab, guest)
+
+
+def test_guest_is_the_same_machine_on_all_nodes(guest: Guest, node_looks: dict[str, Look]) -> None:
+    def machine(look: Look) -> dict[str, object]:
+        root = definition(look, guest)
+        return {
+            "type": attribute(root, "os/type", "machine"),
+            "boot": [root.findtext(f"os/{part}") for part in ("kernel", "initrd", "cmdline")],
+            # libvirt adds features that the emulator turned on where the guest runs; what is forbidden counts.
+            "model": root.findtext("cpu/model"),
+            "forbidden": sorted(each.get("name", "") for each in root.iterfind("cpu/feature[@policy='disable']")),
+            "disks": disks(root),
+            "devices": sorted(each.tag for each in root.iterfind("devices/*")),
+        }
+
+    first, *others = [machine(look) for look in node_looks.values()]
+    assert first["type"]
+    assert others == [first] * len(others)
+
+
+def test_guest_has_a_processor_that_every_node_offers(guest: Guest, seen: Look) -> None:
+    root = definition(seen, guest)
+    assert attribute(root, "cpu", "mode") == "custom"
+    policies = {feature.get("name"): feature.get("policy") for feature in root.iterfind("cpu/feature")}
+    assert (policies["svm"], policies["vmx"]) == ("disable", "disable")
+
+
+def test_running_guest_is_a_kvm_guest_on_uncached_shared_disks(
+    lab: Lab, guest: Guest, node_looks: dict[str, Look]
+) -> None:
+    look = node_looks[guest.home]
+    root = definition(look, guest, "live")
+    assert root.get("type") == "kvm"
+    assert disks(root) == expected_disks(lab, guest)
+    (line,) = [line for line in look.lines("emulators") if f"guest={guest.domain}," in line]
+    assert "kvm" in line.split("-accel ", 1)[1].split()[0] or "accel=kvm" in line
+
+
+def test_guests_disks_are_on_the_shared_file_system(lab: Lab, seen: Look) -> None:
+    kind, *rows = seen.lines("guest files")
+    assert kind == "ocfs2"
+    found = {name: (mode, int(size)) for name, mode, _owner, size in (row.split() for row in rows)}
+    needed = {f"{guest.domain}{ending}" for guest in lab.guests for ending in (".qcow2", "-seed.tar")}
+    needed |= {f"guest-{guest.image.suite}-{part}" for guest in lab.guests for part in ("vmlinuz", "initrd")}
+    assert needed <= set(found)
+    assert [name for name in needed if found[name][1] == 0] == []
+    # They hold passwords and keys.
+    assert {found[f"{guest.domain}-seed.tar"][0] for guest in lab.guests} <= {"600"}
+
+
+def test_nodes_see_the_same_files(node_looks: dict[str, Look]) -> None:
+    names = {tuple(row.split()[0] for row in look.lines("guest files")[1:]) for look in node_looks.values()}
+    assert len(names) == 1
+
+
+def test_root_reaches_the_peers_libvirt_by_ssh_without_a_question(lab: Lab, node: Node, seen: Look) -> None:
+    # The way that a live migration takes.
+    (peer,) = [name for name in lab.node_names if name != node.name]
+    assert seen.text("libvirt of peer").strip() == peer

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.program import Program
+
+import tasks
+from lab import surface
+from lab.core.errors import InputError, LabError, Problem
+from lab.core.outcome import Outcome
+from lab.doors import process
+from lab.workflows.options import Options, resolve_topology
+
+ALL_TASKS = sorted(tasks.namespace.task_names)
+#: Taken once: invoke hands out the help of an option to the first who asks.
+ARGUMENTS = {name: tasks.namespace[name].get_arguments() for name in ALL_TASKS}
+Carry = Callable[..., int]
+
+
+@pytest.fixture
+def carry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Carry:
+    """Run `lab.up` with a workflow of our own, without libvirt, in a build directory of our own."""
+    monkeypatch.setattr(surface, "start_libvirt", lambda: None)
+
+    def carry_out(workflow: Callable[[Options], Any], *, as_json: bool = False) -> int:
+        module = types.ModuleType("fake_workflow")
+        vars(module)["up"] = workflow
+        monkeypatch.setitem(sys.modules, "fake_workflow", module)
+        monkeypatch.setitem(surface.WORKFLOWS, "up", "fake_workflow:up")
+        monkeypatch.setattr(surface, "options_from", lambda **_: Options(build=tmp_path, name="mylab"))
+        return surface.carry_out("up", as_json=as_json)
+
+    return carry_out
+
+
+def raising(error: BaseException) -> Callable[[Options], Any]:
+    def workflow(_options: Options) -> None:
+        raise error
+
+    return workflow
+
+
+def run_command(*words: str) -> int:
+    """The command line, in this process; returns the exit code."""
+    program = Program(namespace=tasks.namespace, name="inv")
+    with pytest.raises(SystemExit) as ended:
+        program.run(["inv", *words])
+        raise SystemExit(0)
+    return int(ended.value.code or 0)
+
+
+def test_a_result_is_printed_as_text_or_json(carry: Carry, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome("all is well", {"ok": True})
+    assert carry(lambda _: outcome) == 0
+    assert capsys.readouterr() == ("all is well\n", "")
+    assert carry(lambda _: outcome, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True}
+
+
+def test_a_bad_outcome_ends_with_1_and_a_code_is_passed_on(carry: Carry) -> None:
+    assert carry(lambda _: Outcome("not well", ok=False)) == 1
+    assert carry(lambda _: 37) == 37
+    assert carry(lambda _: None) == 0
+
+
+def test_a_failure_has_message_details_and_remedy_and_no_traceback(
+    carry: Carry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_masked", set())
+    process.mask(["swordfish"])
+    error = LabError("brina does not boot", remedy="Look at its console", details=["last line", "key swordfish"])
+    assert carry(raising(error)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "Error: brina does not boot\n    last line\n    key ***\nWhat to try: Look at its console.\n"
+    )
+
+
+def test_bad_input_ends_with_2(carry: Carry, capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [Problem("nodes.brina.memory", "12 elephants is not a size", "Write 3 GiB", 7)]
+    assert carry(raising(InputError("my.yaml", problems))) == 2
+    assert "my.yaml:7: nodes.brina.memory: 12 elephants is not a size. Write 3 GiB." in capsys.readouterr().err
+
+
+def test_an_interruption_says_how_to_go_on(carry: Carry, capsys: pytest.CaptureFixture[str]) -> None:
+    assert carry(raising(KeyboardInterrupt())) == 130
+    assert "`./inv lab.up` continues, `./inv lab.down` removes everything." in capsys.readouterr().err
+
+
+def test_a_mistake_of_the_program_leaves_its_traceback_in_a_file(
+    carry: Carry, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert carry(raising(ZeroDivisionError("division by zero"))) == 1
+    err = capsys.readouterr().err
+    assert "Error: unexpected ZeroDivisionError: division by zero" in err
+    assert "Traceback" not in err
+    assert "Traceback" in (tmp_path / "mylab/crash.log").read_text(encoding="utf-8")
+
+
+def test_a_name_that_is_a_path_does_not_move_the_crash_log(tmp_path: Path) -> None:
+    surface.print_crash(ValueError("x"), Options(build=tmp_path, name="../../etc"), io.StringIO())
+    assert (tmp_path / "etc/crash.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"accel": "xen"}, "--accel xen is not known"),
+        ({"topology": "no-such"}, "there is no topology no-such"),
+        ({"secrets": "/no/such/directory"}, "is not a directory"),
+    ],
+)
+def test_options_that_cannot_be_meant_end_with_2(given: dict[str, str], message: str) -> None:
+    with pytest.raises(LabError, match=message) as caught:
+        surface.options_from(**given)
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+def test_a_topology_is_a_file_or_a_bare_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = resolve_topology("two-node")
+    assert shipped.name == "two-node.yaml"
+    assert resolve_topology("two-node.yaml") == shipped
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("", encoding="utf-8")
+    assert resolve_topology("mine.yaml") == Path("mine.yaml")
+    assert resolve_topology(str(tmp_path / "mine.yaml")) == tmp_path / "mine.yaml"
+    with pytest.raises(LabError):
+        resolve_topology("../two-node")
+
+
+@pytest.mark.parametrize("verb", sorted(surface.WORKFLOWS))
+def test_every_verb_has_its_workflow(verb: str) -> None:
+    assert callable(surface.workflow(verb))
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_every_task_explains_itself_and_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    task = tasks.namespace[name]
+    assert "Example" in (task.__doc__ or "")
+    assert "./inv " in (task.__doc__ or "")
+    assert [argument.name for argument in ARGUMENTS[name] if not argument.help] == []
+    code = run_command("--help", name)
+    assert code == 0
+    assert (task.__doc__ or "").splitlines()[0] in capsys.readouterr().out
+
+
+def test_all_tasks_are_there() -> None:
+    lab = [
+        "bake",
+        "console",
+        "doctor",
+        "down",
+        "halt",
+        "list",
+        "prune",
+        "render",
+        "schema",
+        "ssh",
+        "status",
+        "up",
+        "verify",
+    ]
+    test = ["all", "drivers", "golden", "lab", "unit"]
+    assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
+
+
+def test_options_of_the_command_line_reach_the_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(surface, "carry_out", lambda *words, **options: seen.append((words, options)) or 3)
+    code = run_command("lab.up", "-t", "smoke", "--name", "second", "--accel=tcg", "--json")
+    assert code == 3
+    expected = {"topology": "smoke", "name": "second", "accel": "tcg", "secrets": "", "as_json": True}
+    assert seen == [(("up",), expected)]
+
+
+def test_ssh_takes_target_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
+    run_command("lab.ssh", "brina", "--command", "crm status")
+    assert seen == [("ssh", "brina", "crm status")]
