@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from dataclasses import dataclass
 
 from lab.core.errors import LabError
 from lab.doors.ssh import RemoteError, Shell
 from lab.workflows.session import Session
+
+#: Where nodes keep their locks (hier(7)); one for each step.
+LOCKS = "/run/lock"
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,16 @@ def script(steps: list[Step]) -> str:
     """Several steps as one shell script, so that a slow node pays for one login and one shell.
 
     The script prints ``done NAME`` for each change, ``failed NAME`` before the output of one that failed. A change ends
-    at its first command that fails.
+    at its first command that fails. A step waits for the same step of another run: a run that was killed leaves its
+    script at work on the node, and two changes at once would disturb each other.
     """
     lines = ["set -u", "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive"]
     for step in steps:
         name = shlex.quote(step.name)
+        lock = f"{LOCKS}/lab-step-{hashlib.sha256(step.name.encode()).hexdigest()[:12]}"
         lines += [
+            # What the change starts inherits the lock, so it is held for as long as anything is still at work.
+            f"exec 9>{shlex.quote(lock)}; flock 9",
             f"if ! ( {step.check}\n) >/dev/null 2>&1 </dev/null; then",
             # A plain assignment: as part of `... || ...` or `if ...` bash would not heed `set -e` in there.
             f"  output=$( ( set -e\n{step.change}\n) 2>&1 </dev/null)",
@@ -46,6 +54,7 @@ def script(steps: list[Step]) -> str:
             f"  if [ $status -ne 0 ]; then printf 'failed %s\\n%s\\n' {name} \"$output\"; exit 1; fi",
             f"  printf 'done %s\\n' {name}",
             "fi",
+            "exec 9>&-",
         ]
     return "\n".join(lines) + "\n"
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from lab_here import BashHere, Recorder, lab_of, session_here
 
 from lab.core.errors import LabError
+from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.doors.ssh import RemoteError
-from lab.workflows import cluster, guests, storage
+from lab.workflows import cluster, guests, steps, storage
 from lab.workflows.steps import Step, carry_out, script
 
 NASTY = """it's a "step" with $HOME, `id`, %s and \\n"""
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> BashHere:
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> BashHere:
+    monkeypatch.setattr(steps, "LOCKS", str(tmp_path_factory.mktemp("locks")))
     return BashHere("brina", Path("ssh_config"), tmp_path)
 
 
@@ -26,14 +30,32 @@ def do(here: BashHere, *steps: Step) -> list[str]:
 
 
 def test_only_what_is_missing_is_done_and_only_once(here: BashHere, tmp_path: Path) -> None:
-    steps = [
+    wanted = [
         Step("there", "true", "touch never"),
         Step("first", "test -e first", "touch first"),
         Step("second", "test -e second", "test -e first\ntouch second"),
     ]
-    assert do(here, *steps) == ["first", "second"]
+    assert do(here, *wanted) == ["first", "second"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
-    assert do(here, *steps) == []
+    assert do(here, *wanted) == []
+
+
+def test_a_step_waits_for_the_one_that_a_killed_run_left_at_work(here: BashHere, tmp_path: Path) -> None:
+    # As a mount: it fails when another one is under way, and the check sees it only at its end.
+    change = "test ! -e begun\ntouch begun\nuntil test -e go; do sleep 0.05; done\ntouch mounted"
+    mount = Step("mount", "test -e mounted", change)
+    left = subprocess.Popen(["bash", "-s"], cwd=tmp_path, stdin=subprocess.PIPE, start_new_session=True)
+    assert left.stdin
+    left.stdin.write(script([mount]).encode())
+    left.stdin.close()
+    wait_until((tmp_path / "begun").exists, what="the first change to begin", deadline=Deadline.after(30))
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(do, here, mount)
+        waiting = wait_until(lambda: bool(here.scripts), what="the second script", deadline=Deadline.after(30))
+        assert waiting and not second.done()
+        (tmp_path / "go").touch()
+        assert second.result(30) == []
+    assert left.wait(30) == 0
 
 
 @pytest.mark.parametrize("name", ["it's", NASTY, "'", "done twice", "  blanks  "])
@@ -45,13 +67,13 @@ def test_a_step_may_be_called_anything(here: BashHere, name: str) -> None:
 
 
 def test_a_failure_tells_all_about_itself(here: BashHere, tmp_path: Path) -> None:
-    steps = [
+    wanted = [
         Step("good", "false", "echo not shown"),
         Step("bad", "false", "echo out\necho err >&2\nexit 7\n", remedy="Try harder"),
         Step("later", "false", "touch later"),
     ]
     with pytest.raises(LabError) as caught:
-        do(here, *steps)
+        do(here, *wanted)
     assert caught.value.message == "brina: bad failed"
     assert caught.value.remedy == "Try harder"
     assert caught.value.details == ("command: echo out echo err >&2 exit 7", "out", "err")
