@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.core.errors import LabError
+from lab.core.health import STORAGE_CLONE
 from lab.core.outcome import Outcome
 from lab.doors import files
 from lab.doors.clock import Deadline, now_s, wait_until
@@ -46,7 +47,8 @@ def _halt(session: Session, hypervisor: Hypervisor) -> dict[str, bool]:
     limit_s = 90.0 * session.lab.time_scale
     look = observe.look(session)
     first = next((node for node in session.lab.nodes if look.nodes[node.name]), None)
-    if first is not None and look.cluster is not None:
+    # In a half-built lab Pacemaker has no resources to stop; the power button unmounts what was set up by hand.
+    if first is not None and look.cluster is not None and look.cluster.instances(STORAGE_CLONE):
         with session.reporter.step("stop the cluster on all nodes"):
             # All at once: neither node sees the other one vanish, so nobody is fenced and no guest moves.
             session.shell(first).run("crm_attribute -t crm_config -n stop-all-resources -v true", timeout_s=limit_s)

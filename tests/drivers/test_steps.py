@@ -182,10 +182,10 @@ def test_shellcheck_is_content_with_every_step(topology: str, tmp_path: Path) ->
 def test_no_step_of_the_lab_has_the_name_of_another_in_its_script() -> None:
     lab = lab_of("two-node")
     session = session_here(Recorder("brina", Path(), Path()), Path())
-    for steps in (storage.block_steps(session), guests.kernel_steps(session)):
-        names = [step.name for step in steps]
+    for of_one in (storage.block_steps(session), guests.kernel_steps(session)):
+        names = [step.name for step in of_one]
         assert len(set(names)) == len(names)
-        assert script(steps).count("printf 'done ") == len(names)
+        assert script(of_one).count("printf 'done ") == len(names)
     assert all(guests.disk_steps(session, guest)[0].name.endswith(guest.name) for guest in lab.guests)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -202,3 +203,11 @@ def test_personal_files_of_guests_with_modes_exist_as_templates() -> None:
     inside = {"/".join(path.relative_to(templates).parts[1:]).removesuffix(".j2") for path in templates.rglob("*.j2")}
     modes = yaml.safe_load((templates / "modes.yaml").read_text())
     assert set(modes) <= inside
+
+
+def test_no_file_of_a_recipe_is_what_a_lost_link_leaves() -> None:
+    """Git without links checks a link out as a file that holds its target; a guest with such an init panics."""
+    contents = {path: path.read_bytes() for path in RECIPES.rglob("rootfs/**/*") if path.is_file()}
+    assert contents
+    lost = [path for path, content in contents.items() if re.fullmatch(rb"[.]{0,2}(/[\w.+-]+)+", content)]
+    assert lost == []
