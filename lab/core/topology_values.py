@@ -191,6 +191,11 @@ def milliseconds(smallest_ms: int, largest_ms: int) -> Quantity:
     return Quantity(units.milliseconds, "ms", units.DURATION_UNITS, smallest_ms, largest_ms)
 
 
+def request_rate(largest_per_s: int) -> Quantity:
+    """A rate in whole requests per hour, from 0 (none at all) up to a number per second."""
+    return Quantity(units.requests_per_hour, "/h", units.REQUEST_RATE_UNITS, 0, largest_per_s * 3600)
+
+
 def seconds(smallest_s: int, largest_s: int) -> Quantity:
     """A duration in whole seconds between two bounds."""
     return Quantity(units.seconds, "s", units.DURATION_UNITS, smallest_s, largest_s)
