@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from lab.core import model
 from lab.core.topology_section import Section, setting
-from lab.core.topology_values import milliseconds, request_rate
+from lab.core.topology_values import RequestRate, milliseconds
 
 #: Of requests to one machine, as many as an emulated guest can be asked beside its other work.
-PerSecond = Annotated[int, request_rate(100)]
+PerSecond = Annotated[int, RequestRate(100)]
 LongestOutages = dict[model.DrillName, Annotated[int, milliseconds(0, 86_400_000)]]
 
 

@@ -168,8 +168,9 @@ def _amount(value: object, units: Mapping[str, int], kind: str, example: str) ->
 
 
 def _nearest_unit(unit: str, units: Mapping[str, int]) -> str:
-    habit = _HABITS.get(unit.lower().removesuffix("/s"), "")
-    for candidate in (habit, f"{habit}/s", f"/{habit}", f"/{unit.lower()}"):
+    written = unit.lower().lstrip("/")
+    habit = _HABITS.get(written.removesuffix("/s"), written)
+    for candidate in (habit, f"{habit}/s", f"/{habit}"):
         if candidate in units:
             return candidate
     return next(iter(get_close_matches(unit, units, n=1)), "")
