@@ -18,6 +18,7 @@ Accelerator = Literal["kvm", "tcg"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
 BondMode = Literal["active-backup", "802.3ad"]
 FencingMethod = Literal["fence_virt", "none"]
+DrillName = Literal["power-off", "reboot", "maintenance", "live-migrate", "guest-crash"]
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,44 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Probes:
+    """How often a client asks each machine while a lab is measured; a rate of 0 asks nothing of that kind.
+
+    Times and rates are a client's own and are not stretched by :attr:`Lab.time_scale`.
+
+    Args:
+        dns_per_s, radius_authentication_per_s, radius_accounting_per_s, http_read_per_s, http_write_per_s,
+            sip_options_per_s: requests per second to each guest of that service.
+        icmp_per_s: echoes per second to each guest and each node.
+        timeout_ms: how long an answer is waited for.
+    """
+
+    icmp_per_s: float = 10.0
+    dns_per_s: float = 10.0
+    radius_authentication_per_s: float = 5.0
+    radius_accounting_per_s: float = 5.0
+    http_read_per_s: float = 5.0
+    http_write_per_s: float = 5.0
+    sip_options_per_s: float = 2.0
+    timeout_ms: int = 1000
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The longest outage that a service may have in a drill; wall-clock time, never stretched.
+
+    Args:
+        service: kind of guest service.
+        drill: name of the drill.
+        limit_ms: longest outage allowed, milliseconds; 0 allows none.
+    """
+
+    service: ServiceKind
+    drill: DrillName
+    limit_ms: int
+
+
+@dataclass(frozen=True)
 class Lab:
     """One lab, fully resolved.
 
@@ -195,6 +234,8 @@ class Lab:
         time_scale: the factor by which cluster time-outs and the tool's own deadlines are stretched; 1 under KVM.
         topology_file: where the document came from, for messages.
         timing: the factors among which the accelerator chooses, see :func:`lab.core.topology.with_accelerator`.
+        probes: how often a client asks while the lab is measured.
+        objectives: longest outages allowed, in the order of the document.
     """
 
     name: str
@@ -208,6 +249,8 @@ class Lab:
     time_scale: float = 1.0
     topology_file: str = ""
     timing: Timing = field(default_factory=Timing)
+    probes: Probes = field(default_factory=Probes)
+    objectives: tuple[Objective, ...] = ()
 
     def node(self, name: str) -> Node:
         """The node of this name; raises KeyError."""

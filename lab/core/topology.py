@@ -16,6 +16,7 @@ from lab.core.topology_document import (
     TopologyDocument,
 )
 from lab.core.topology_errors import understand
+from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
 from lab.core.topology_values import LAB_NAME
 from lab.core.yaml_text import Path, Reading, read_yaml
 
@@ -156,6 +157,8 @@ def _resolved(document: TopologyDocument, name: str, source: str) -> model.Lab:
         fencing=model.Fencing(method=document.fencing.method, port=document.fencing.port),
         topology_file=source,
         timing=model.Timing(document.timing.scale_under_tcg, document.timing.scale_under_kvm),
+        probes=_probes(document.probes),
+        objectives=_objectives(document.objectives),
     )
     return with_accelerator(lab, "tcg")
 
@@ -223,4 +226,23 @@ def _cluster(cluster: ClusterDocument) -> model.Cluster:
         storage_timeout_s=cluster.storage_timeout,
         migration_threshold=cluster.migration_threshold,
         other_node_score=cluster.other_node_score,
+    )
+
+
+def _probes(probes: ProbesDocument) -> model.Probes:
+    rates = {f"{kind}_per_s": per_hour / 3600 for kind, per_hour in probes.model_dump(exclude={"timeout"}).items()}
+    return model.Probes(**rates, timeout_ms=probes.timeout)
+
+
+def _objectives(objectives: ObjectivesDocument) -> tuple[model.Objective, ...]:
+    written: dict[model.ServiceKind, dict[model.DrillName, int]] = {
+        "dns": objectives.dns,
+        "radius": objectives.radius,
+        "web": objectives.web,
+        "telephony": objectives.telephony,
+    }
+    return tuple(
+        model.Objective(service, drill, limit_ms)
+        for service, limits in written.items()
+        for drill, limit_ms in limits.items()
     )

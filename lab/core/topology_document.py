@@ -8,11 +8,11 @@ they are written down once. The descriptions here are what editors show through 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated, Literal
 
 from lab.core import model, units
+from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
+from lab.core.topology_section import Section, setting
 from lab.core.topology_values import (
     CLUSTER_NAME,
     DIRECTORY,
@@ -29,7 +29,6 @@ from lab.core.topology_values import (
     ZONE,
     Rate,
     Subnet,
-    Text,
     milliseconds,
     seconds,
     size,
@@ -39,52 +38,6 @@ DEFAULT_POOL = IPv4Network("10.64.0.0/10")
 Suite = Literal["bullseye", "bookworm", "trixie"]
 Switch = Literal["bridge", "openvswitch"]
 HashPolicy = Literal["layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4"]
-
-
-def _allow_empty(schema: dict[str, Any]) -> None:
-    if not schema.get("required"):
-        schema["type"] = ["object", "null"]
-
-
-class Section(BaseModel):
-    """A mapping of settings; unknown keys are refused, and an empty one stands for all defaults."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_allow_empty)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_defaults(cls, value: object) -> object:
-        return {} if value is None else value
-
-
-def setting(
-    description: str,
-    default: object = ...,
-    unit: str = "",
-    written: str = "",
-    names: Text | None = None,
-    **bounds: float,
-) -> Any:
-    """A key of a section.
-
-    Args:
-        description: what it means, for editors.
-        default: its default; none means that the key is required.
-        unit: unit of a numeric default that the document writes as text, such as ``ms``.
-        written: the default as the document writes it, where a unit does not say it.
-        names: for a section of named members, what their names have to be.
-        bounds: ``ge`` and ``le`` of plain numbers.
-    """
-    arguments: dict[str, Any] = {"description": description, **bounds}
-    if default is not ...:
-        arguments["default"] = default
-    if unit or written:
-        arguments["json_schema_extra"] = {"default": written or f"{default} {unit}"}
-    elif isinstance(default, Section):
-        arguments["json_schema_extra"] = {"default": {}}
-    elif names is not None:
-        arguments["json_schema_extra"] = {"propertyNames": names.json_form()}
-    return Field(**arguments)
 
 
 class LabDocument(Section):
@@ -296,6 +249,8 @@ class TopologyDocument(Section):
     cluster: ClusterDocument = setting("Corosync and Pacemaker.", ClusterDocument())
     fencing: FencingDocument = setting("Fencing of the nodes.", FencingDocument())
     timing: TimingDocument = setting("Factors for slow machines.", TimingDocument())
+    probes: ProbesDocument = setting("Rates of the requests that a lab is measured with.", ProbesDocument())
+    objectives: ObjectivesDocument = setting("Longest outages allowed in drills.", ObjectivesDocument())
 
 
 #: Images that need no entry in the document.

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 
 from lab.core.errors import Problem
 from lab.core.topology_checks import NAMED_SECTIONS, nearest
-from lab.core.topology_document import Section, TopologyDocument
+from lab.core.topology_document import TopologyDocument
+from lab.core.topology_section import Section
 from lab.core.topology_values import OWN_ERROR
 from lab.core.units import described, shortened
 from lab.core.yaml_text import Path, Reading, dotted

@@ -140,6 +140,31 @@ class Rate(_Kind):
 
 
 @dataclass(frozen=True)
+class RequestRate(_Kind):
+    """A rate of requests, kept in whole requests per hour; 0 for none at all.
+
+    Args:
+        largest_per_s: most that may be written, requests per second.
+    """
+
+    largest_per_s: int
+
+    def parse(self, value: object) -> int:
+        """Requests per hour."""
+        try:
+            per_hour = units.requests_per_hour(value)
+        except units.UnitError as error:
+            raise refuse(error.message, error.remedy) from None
+        if per_hour > self.largest_per_s * 3600:
+            raise refuse(f"{units.shortened(str(value))} is too large", f"Write at most {self.largest_per_s}/s")
+        return per_hour
+
+    def json_form(self) -> dict[str, Any]:
+        """A string of a number and a unit."""
+        return {"type": "string", "pattern": units.quantity_pattern(units.REQUEST_RATE_UNITS)}
+
+
+@dataclass(frozen=True)
 class Subnet(_Kind):
     """A private IPv4 network (RFC 1918).
 

@@ -30,6 +30,9 @@ DURATION_UNITS: Mapping[str, int] = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_6
 #: KiB/s of each unit of a rate.
 RATE_UNITS: Mapping[str, int] = {"KiB/s": 1, "MiB/s": 1024, "GiB/s": 1024**2}
 
+#: Requests per hour of each unit of a request rate.
+REQUEST_RATE_UNITS: Mapping[str, int] = {"/s": 3600, "/min": 60, "/h": 1}
+
 # Twelve digits are more than any size or time here needs and keep a hostile document from costing anything.
 _QUANTITY = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)[ ]*([A-Za-z/]{0,12})")
 
@@ -116,6 +119,15 @@ def drbd_rate(value: object) -> str:
     return f"{kibibytes // 1024}M" if kibibytes and kibibytes % 1024 == 0 else f"{kibibytes}K"
 
 
+def requests_per_hour(value: object) -> int:
+    """A rate of requests such as ``10/s`` or ``30/min`` in whole requests per hour.
+
+    Raises:
+        UnitError: as :func:`mebibytes`, or finer than one request per hour.
+    """
+    return _whole(_amount(value, REQUEST_RATE_UNITS, "request rate", "10 /s"), value, "requests per hour")
+
+
 def drbd_rate_text(rate: str) -> str:
     """A rate written by :func:`drbd_rate` as the document writes it, ``50 MiB/s`` for ``50M``."""
     return f"{rate[:-1]} {rate[-1]}iB/s"
@@ -156,8 +168,9 @@ def _amount(value: object, units: Mapping[str, int], kind: str, example: str) ->
 
 
 def _nearest_unit(unit: str, units: Mapping[str, int]) -> str:
-    habit = _HABITS.get(unit.lower().removesuffix("/s"), "")
-    for candidate in (habit, f"{habit}/s"):
+    written = unit.lower().lstrip("/")
+    habit = _HABITS.get(written.removesuffix("/s"), written)
+    for candidate in (habit, f"{habit}/s", f"/{habit}"):
         if candidate in units:
             return candidate
     return next(iter(get_close_matches(unit, units, n=1)), "")

@@ -12,6 +12,7 @@ from probe_daemons import GATEWAY, NOWHERE, PORTS, Page, address, web_server
 from lab.core.errors import LabError
 from lab.core.service_result import ProbeResult
 from lab.drivers.probes import probe_http_entry, probe_http_page
+from lab.drivers.probes.http import probe_http_write
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -159,3 +160,20 @@ def test_without_the_source_address_nothing_is_written() -> None:
 def test_a_number_that_does_not_fit_is_misuse(number: int) -> None:
     with pytest.raises(LabError, match="cannot be stored"):
         write(number)
+
+
+def test_a_write_alone_believes_the_answer_and_reads_nothing_back() -> None:
+    with web_server(SERVER, Forgetful):
+        result = probe_http_write(SERVER, GATEWAY, 4711, 5, guest="Soldi", port=PORTS.http)
+    assert result.ok and result.service == "http-write" and result.detail == "row 4711 stored"
+
+
+def test_a_write_alone_wants_the_right_answer() -> None:
+    with web_server(SERVER, Off):
+        result = probe_http_write(SERVER, GATEWAY, 4711, 5, port=PORTS.http)
+    assert not result.ok and "instead of 4711" in result.detail
+    with web_server(SERVER, Broken):
+        assert not probe_http_write(SERVER, GATEWAY, 4711, 5, port=PORTS.http).ok
+    assert "refused" in probe_http_write(SERVER, GATEWAY, 4711, 5, port=PORTS.http).detail
+    with pytest.raises(LabError):
+        probe_http_write(SERVER, GATEWAY, 2**31, 5, port=PORTS.http)

@@ -359,3 +359,24 @@ def test_damaged_documents_give_a_lab_or_problems_and_nothing_else(
     else:
         assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", guest.name) for guest in lab.guests)
         assert len(lab.nodes) == 2
+
+
+SMALL_DATA: dict[str, Any] = read_yaml(SMALL).data  # type: ignore[assignment]
+
+
+def test_rates_and_objectives_are_resolved() -> None:
+    document = {
+        **SMALL_DATA,
+        "probes": {"dns": "90/min", "icmp": "0/s", "timeout": "250 ms"},
+        "objectives": {"dns": {"power-off": "1.5 min", "maintenance": "0 s"}, "web": {"live-migrate": "2500 ms"}},
+    }
+    lab = parse_topology(json.dumps(document), source="x")
+    assert (lab.probes.dns_per_s, lab.probes.icmp_per_s, lab.probes.timeout_ms) == (1.5, 0.0, 250)
+    assert lab.probes.radius_accounting_per_s == model.Probes().radius_accounting_per_s == 5.0
+    assert lab.objectives == (
+        model.Objective("dns", "power-off", 90_000),
+        model.Objective("dns", "maintenance", 0),
+        model.Objective("web", "live-migrate", 2500),
+    )
+    plain = parse_topology(json.dumps(SMALL_DATA), source="x")
+    assert plain.objectives == () and plain.probes == model.Probes()

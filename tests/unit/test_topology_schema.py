@@ -91,7 +91,7 @@ def test_every_default_is_written_as_the_document_writes_it() -> None:
     """Removing a key, or writing the default that the schema shows for it, is the same."""
     data: dict[str, Any] = read_yaml(TWO_NODE).data  # type: ignore[assignment]
     sections = {"ClusterDocument": "cluster", "StorageDocument": "storage", "NetworkDocument": "network"}
-    sections |= {"FencingDocument": "fencing", "TimingDocument": "timing"}
+    sections |= {"FencingDocument": "fencing", "TimingDocument": "timing", "ProbesDocument": "probes"}
     shown = 0
     for section, key, form in keys(SCHEMA):
         if section not in sections or form.get("default") is None:

@@ -27,6 +27,20 @@ def test_whole_durations_are_exact(number: int, unit: str, gap: str) -> None:
     assert units.milliseconds(f"{number}{gap}{unit}") == number * units.DURATION_UNITS[unit]
 
 
+@given(WHOLE, st.sampled_from(sorted(units.REQUEST_RATE_UNITS)), GAPS)
+def test_whole_request_rates_are_exact(number: int, unit: str, gap: str) -> None:
+    assert units.requests_per_hour(f"{number}{gap}{unit}") == number * units.REQUEST_RATE_UNITS[unit]
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"), [("5 s", "5 /s"), ("5 min", "5 /min"), ("5/sec", "5 /s"), ("5 /H", "5 /h")]
+)
+def test_a_request_rate_without_its_slash_is_told_how_to_write_it(text: str, likely: str) -> None:
+    with pytest.raises(units.UnitError) as caught:
+        units.requests_per_hour(text)
+    assert f"Did you mean '{likely}'" in caught.value.remedy
+
+
 @given(WHOLE)
 def test_seconds_and_milliseconds_agree(number: int) -> None:
     assert units.seconds(f"{number} s") == number

@@ -65,7 +65,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recording:
-    """A stream and all its samples, in the order of their numbers."""
+    """A stream and all its samples, in the order of their numbers.
+
+    Args:
+        spec: the stream.
+        samples: one for each request, without gaps.
+        started_s: when recording began; that of the first request when None.
+    """
 
     spec: StreamSpec
     samples: tuple[Sample, ...]
+    started_s: float | None = None
