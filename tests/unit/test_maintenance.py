@@ -7,10 +7,8 @@ import json
 import re
 import signal
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,23 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.golden.example import example_lab, rendered
+from tests.unit.maintenance_script import SCRIPT, maintenance
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPT = ROOT / "cloudinit/nodes/usr/local/sbin/lab-maintenance.j2"
 RECORDED = Path(__file__).parent / "recorded"
 TREE = rendered(example_lab())
 FILES = "nodes/brina/files/"
 
-
-def load() -> types.ModuleType:
-    # Compiled by hand: an import would leave a folder of byte code among the templates.
-    module = types.ModuleType("lab_maintenance")
-    sys.modules[module.__name__] = module
-    exec(compile(SCRIPT.read_text(), str(SCRIPT), "exec"), module.__dict__)
-    return module
-
-
-maintenance: Any = load()
 
 HEALTHY = (RECORDED / "lab-crm_mon.xml").read_text()
 DRBD = (RECORDED / "lab-proc-drbd.txt").read_text()

@@ -91,7 +91,7 @@ _KERNEL = "kernel"
 #: kernel; Pacemaker leaves out of the journal what follows a bar in its own log file.
 WORDINGS = (
     # Corosync 3.1.7, exec/main.c and exec/totemsrp.c (memb_state_operational_enter): members by number only.
-    _wording(_RESTARTED, "corosync", "corosync", r"Corosync Cluster Engine \S+ starting up"),
+    _wording(_RESTARTED, "corosync", "corosync", r"Corosync Cluster Engine .*starting up"),
     _wording(
         "node lost", "corosync", "corosync", r"A new membership \(\S+\) was formed\. Members(?: joined:[ \d]+)? left:"
     ),
@@ -104,7 +104,7 @@ WORDINGS = (
         "fenced",
         "pacemaker",
         "pacemaker-fenced",
-        rf"Operation '(?:reboot|off)' targeting {_NODE} by \S+ for \S+(?: \(merged\))?: OK\b",
+        rf"Operation '(?:reboot|off)' targeting {_NODE} by .+? for \S+(?: \(merged\))?: OK\b",
     ),
     _wording(
         "fenced",
