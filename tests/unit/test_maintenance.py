@@ -166,6 +166,10 @@ UNHEALTHY = {
         re.sub(r'(role="Promoted"[^\n]*) failed="false"', r'\1 failed="true"', HEALTHY, count=1),
         "MS_DRBD is not promoted on piova",
     ),
+    "storage only known from before": (
+        re.sub(r'(role="Promoted"[^\n]*\n[^\n]*) cached="true"', r'\1 cached="false"', HEALTHY, count=1),
+        "MS_DRBD is not promoted on piova",
+    ),
     "recorded standby": ((RECORDED / "crm_mon-standby.xml").read_text(), "is not online"),
     "recorded unclean": ((RECORDED / "crm_mon-unclean.xml").read_text(), "is not online"),
     "recorded failure": ((RECORDED / "crm_mon-failed.xml").read_text(), "failed action VM_"),
@@ -523,7 +527,7 @@ def test_one_run_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "argv", ["lab-maintenance", "--no-reboot"])
     node.empty_after(1)
     with (tmp_path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         assert maintenance.main() == 8
         assert node.last == (3, "another run is under way")
         assert node.commands == []

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lab.core.drills.record import PHASES, Phase
+from lab.core.drills.record import Phase
 from lab.core.errors import LabError
 
 #: Syslog identifiers of the lines that are understood, for ``journalctl --identifier``.
@@ -118,7 +118,12 @@ WORDINGS = (
     _wording("storage promoted", "drbd", _KERNEL, r"drbd\S*: (?:\w+\( [^)]*\) )*role\( Secondary -> Primary \)"),
     # The same, drbd_worker.c (drbd_resync_finished), and a connection that finds nothing to copy.
     _wording("resynchronised", "drbd", _KERNEL, r"drbd\S*: Resync done \(total \d+ sec"),
-    _wording("resynchronised", "drbd", _KERNEL, r"drbd\S*: (?:\w+\( [^)]*\) )*conn\( WFReportParams -> Connected \)"),
+    _wording(
+        "resynchronised",
+        "drbd",
+        _KERNEL,
+        r"drbd\S*: (?:\w+\( [^)]*\) )*conn\( WFReportParams -> Connected \) .*pdsk\( \w+ -> UpToDate \)",
+    ),
     # OCFS2 of Linux 6.1, fs/ocfs2/stack_o2cb.c, dlm/dlmrecovery.c and journal.c, in the order in which they appear.
     _wording("storage recovered", "ocfs2", _KERNEL, r"o2cb: o2dlm has evicted node \d+ from domain"),
     _wording("storage recovered", "ocfs2", _KERNEL, r"o2dlm: End recovery on domain"),
@@ -192,7 +197,7 @@ def phases_of(
     fenced = [phase for phase in found if phase.name == "fenced"]
     found += _membership(sightings, fenced)
     found += _confirmations(found, events, fault_wall_s)
-    return tuple(sorted(found, key=lambda phase: (phase.at_s, PHASES.index(phase.name), phase.subject, phase.source)))
+    return tuple(sorted(found, key=lambda phase: phase.at_s))
 
 
 def _sightings(journal: str, observer: str, peer: str, origin_s: float, error_s: float) -> Iterator[_Sighting]:
@@ -207,7 +212,7 @@ def _sightings(journal: str, observer: str, peer: str, origin_s: float, error_s:
             if match is None:
                 continue
             subject = _subject(wording, match, observer, peer)
-            detail = f"{observer}: {_SEVERITY.sub('', parts['text'])}"[:DETAIL_LENGTH]
+            detail = f"{observer}: {_SEVERITY.sub('', parts['text']).strip()}"[:DETAIL_LENGTH]
             at_s = float(parts["at"]) - origin_s
             yield _Sighting(Phase(wording.phase, at_s, subject, wording.source, error_s, detail), observer)
 
