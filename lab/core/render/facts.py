@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from lab.core import addressing
+from lab.core.health import MOUNT_CLONE, STORAGE_CLONE
 from lab.core.model import Guest, Lab, LabImages, Node, Secrets
 
 Values = dict[str, Any]
@@ -35,6 +36,9 @@ ZONE_CUSTOMERS_ADDRESS = "192.0.2.81"
 
 VAGRANT_BOX = "ha-lab/node"
 VAGRANT_BOOT_TIMEOUT_S = 240
+
+#: Days of planned maintenance by a node's place: never two nodes on the same day, as in the study.
+MAINTENANCE_DAYS = ("Tue", "Thu")
 
 NIC_SLOTS = {"leg1": "0x02", "leg2": "0x03", "management": "0x04"}
 
@@ -72,6 +76,7 @@ def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Va
         "kernel_path": _below(cache, images.kernel_volume[node.name]),
         "initrd_path": _below(cache, images.initrd_volume[node.name]),
         "command_line": node_command_line(lab),
+        "maintenance_day": MAINTENANCE_DAYS[lab.nodes.index(node)],
         "console_log": f"{CONSOLE_LOGS}/{addressing.domain_name(lab.name, node.name)}-console.log",
         "nics": [
             {
@@ -285,5 +290,8 @@ def lab_facts(lab: Lab, node: Node) -> Values:
             "ocfs2_cluster": lab.storage.ocfs2_cluster,
             "mount_point": lab.storage.mount_point,
             "pool": lab.storage.pool,
+            "minor": lab.storage.minor,
+            "clone": STORAGE_CLONE,
+            "mount_clone": MOUNT_CLONE,
         },
     }
