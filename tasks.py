@@ -14,6 +14,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lab import surface
+from lab.core.drills.catalogue import Order
 from lab.core.errors import LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -129,6 +130,40 @@ def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
     Example: ./inv lab.verify
     """
     _finish(surface.carry_out("verify", topology=topology, name=name, as_json=json))
+
+
+@task(
+    positional=["drill"],
+    help={
+        **COMMON,
+        **JSON,
+        "drill": "power-off, reboot, maintenance, live-migrate or guest-crash",
+        "node": "node it is done to; the first one when not given",
+        "guest": "guest it is done to, for live-migrate and guest-crash; the first one when not given",
+        "repeat": "how often, one after the other",
+        "seed": "number from which everything random follows; kept in the record",
+    },
+)
+def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
+    _context: Context,
+    drill: str,
+    topology: str = DEFAULT,
+    name: str = "",
+    node: str = "",
+    guest: str = "",
+    repeat: int = 1,
+    seed: int = 1,
+    json: bool = False,
+) -> None:
+    """Break the lab on purpose, measure what clients lost, wait until it is healthy again, and audit it.
+
+    Ends with 1 when the lab is not healthy before or after, an audit fails, or an objective of the topology is missed.
+
+    Examples: ./inv lab.drill power-off --node brina
+              ./inv lab.drill guest-crash --guest passata
+    """
+    order = Order(drill, node, guest, repeat, seed)
+    _finish(surface.carry_out("drill", order, topology=topology, name=name, as_json=json))
 
 
 @task(help={**COMMON, **JSON})
@@ -261,7 +296,9 @@ def _collection(name: str, *tasks: Any) -> Collection:
 
 
 namespace = Collection(
-    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, halt, down, list_labs, prune),
+    _collection(
+        "lab", doctor, schema, render, bake, up, status, ssh, console, verify, drill, halt, down, list_labs, prune
+    ),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,
 )

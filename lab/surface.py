@@ -20,6 +20,7 @@ INTERRUPTED_CODE = 130
 INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
+    "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
 }
 DEFAULT_TOPOLOGY = "two-node"
@@ -30,6 +31,7 @@ WORKFLOWS = {
     "console": "lab.workflows.access:console",
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
+    "drill": "lab.workflows.drill:drill",
     "halt": "lab.workflows.halt:halt",
     "list": "lab.workflows.listing:list_labs",
     "prune": "lab.workflows.prune:prune",

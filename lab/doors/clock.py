@@ -51,6 +51,11 @@ def now_s() -> float:
     return time.monotonic()
 
 
+def wall_s() -> float:
+    """The wall clock, seconds since 1970; only for what is compared with other machines' clocks."""
+    return time.time()
+
+
 def pause(seconds: float) -> None:
     """Let time pass between two looks at a condition; never a wait for something to have happened."""
     time.sleep(seconds)

@@ -1,0 +1,193 @@
+"""From what a drill recorded and fetched to its record: figures, time line, audits, objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from lab.core import addressing
+from lab.core.drills import audits
+from lab.core.drills.objectives import judge_objectives
+from lab.core.drills.record import AuditResult, DrillRecord, Phase, StreamFigures
+from lab.core.drills.residence import overlaps
+from lab.core.drills.timeline import DomainEvent, phases_of
+from lab.core.errors import LabError
+from lab.core.measurement.ledger import acknowledged_numbers, compare
+from lab.core.measurement.numbering import Numbering
+from lab.core.measurement.outages import figures
+from lab.core.measurement.samples import WRITING_KINDS, Recording
+from lab.drivers.domain_events import LifecycleEvent
+from lab.workflows import observe
+from lab.workflows.drill_actions import Scene
+from lab.workflows.drill_evidence import CLOCK_TOLERANCE_S, NodeEvidence, fetch_nodes, stored_numbers
+
+#: The journals are asked from a little before the fault.
+BEFORE_S = 10.0
+
+
+@dataclass
+class Course:
+    """A drill's course as it was recorded.
+
+    Args:
+        before, after: the looks at the healthy lab; after is None when health did not return.
+        started_wall_s, started_s, ended_s: of the recording, by the wall clock and the monotonic clock.
+        recordings: what the probes saw.
+        numbering: of the rows that it wrote; None when it ended before.
+        missed: requests that this machine was too late to send, by stream.
+        events: life cycle events of the nodes' domains.
+        texts: further files for the drill's folder, by name.
+    """
+
+    before: observe.Look
+    started_wall_s: float
+    started_s: float
+    ended_s: float = 0.0
+    after: observe.Look | None = None
+    recordings: Sequence[Recording] = ()
+    numbering: Numbering | None = None
+    missed: dict[str, int] = field(default_factory=dict)
+    events: Sequence[LifecycleEvent] = ()
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecord:
+    """The record of a drill; evidence that cannot be fetched is a problem in it, never an exception."""
+    lab = scene.session.lab
+    zero_s, fault_wall_s = _fault(scene, course)
+    problems = [failure.message, *failure.details[:8]] if failure else []
+    if course.missed:
+        problems.append(f"this machine was too slow to send all requests; not sent: {course.missed}")
+    evidence: dict[str, NodeEvidence] = {}
+    try:
+        evidence = fetch_nodes(scene.session, fault_wall_s - BEFORE_S)
+    except LabError as error:
+        problems.append(f"no evidence from the nodes: {error.message}")
+    course.texts |= {f"{name}-journal.txt": one.journal for name, one in evidence.items()}
+    after = course.after or observe.look(scene.session)
+    streams = tuple(figures(recording, zero_s) for recording in course.recordings)
+    return DrillRecord(
+        identifier="",
+        drill=scene.drill.name,
+        node=scene.node.name if scene.guest is None else "",
+        guest=scene.guest.name if scene.guest else "",
+        seed=0,
+        lab=lab.name,
+        accelerator=lab.accelerator,
+        time_scale=lab.time_scale,
+        fault_at=datetime.fromtimestamp(fault_wall_s, UTC).isoformat(timespec="milliseconds"),
+        duration_s=round(course.ended_s - course.started_s, 3),
+        phases=_phases(scene, course, evidence, streams),
+        streams=streams,
+        audits=tuple(_audits(scene, course, after, evidence)),
+        objectives=judge_objectives(lab, scene.drill.name, streams),
+        boot_ids=_boot_ids(course, after),
+        homes={guest.name: guest.home for guest in lab.guests},
+        versions=_versions(scene, evidence),
+        problems=tuple(problems),
+    )
+
+
+def _fault(scene: Scene, course: Course) -> tuple[float, float]:
+    """The moment of the fault by the monotonic and by the wall clock; of the start where none was made."""
+    zero_s = scene.fault_s or course.started_s
+    return zero_s, course.started_wall_s + zero_s - course.started_s
+
+
+def _phases(
+    scene: Scene,
+    course: Course,
+    evidence: dict[str, NodeEvidence],
+    streams: Sequence[StreamFigures],
+) -> tuple[Phase, ...]:
+    lab = scene.session.lab
+    zero_s, fault_wall_s = _fault(scene, course)
+    own = [
+        Phase(one.name, round(one.at_s - zero_s, 3), one.subject, one.source, one.uncertainty_s, one.detail)
+        for one in scene.phases
+    ]
+    domains = {addressing.domain_name(lab.name, node.name): node.name for node in lab.nodes}
+    told = phases_of(
+        {name: one.journal for name, one in evidence.items()},
+        offsets_s={name: one.offset_s for name, one in evidence.items()},
+        fault_wall_s=fault_wall_s,
+        events=[
+            DomainEvent(event.at_s, domains[event.domain], event.event, str(event.detail))
+            for event in course.events
+            if event.domain in domains
+        ],
+        guests={guest.resource: guest.name for guest in lab.guests},
+        node=scene.node.name,
+        offset_error_s=CLOCK_TOLERANCE_S / 2,
+    )
+    guests = {guest.name for guest in lab.guests}
+    answering = [
+        Phase("service answering", outage.end_s, stream.target, "probe", outage.end_uncertainty_s, stream.kind)
+        for stream in streams
+        for outage in stream.outages
+        if outage.end_s is not None and outage.start_s >= 0 and stream.target in guests
+    ]
+    return tuple(sorted([*own, *told, *answering], key=lambda phase: phase.at_s))
+
+
+def _audits(scene: Scene, course: Course, after: observe.Look, evidence: dict[str, NodeEvidence]) -> list[AuditResult]:
+    lab, nodes = scene.session.lab, after.nodes
+    found = [one for each in evidence.values() for one in each.residences]
+    offsets = {name: each.offset_s for name, each in evidence.items()}
+    losses = {
+        node.name: [
+            event.at_s
+            for event in course.events
+            if event.domain == addressing.domain_name(lab.name, node.name) and event.event in ("stopped", "crashed")
+        ]
+        for node in lab.nodes
+    }
+    cluster = after.cluster
+    failed = [
+        f"{action.operation} on {action.node}: {action.exit_status}"
+        for action in (cluster.failed_actions if cluster else ())
+    ]
+    twice = overlaps(found, offsets_s=offsets, power_lost_s=losses, tolerance_s=CLOCK_TOLERANCE_S)
+    return [
+        audits.audit_health(lab, nodes),
+        audits.audit_storage(lab, nodes),
+        audits.audit_file_system(lab, nodes, {name: each.kernel for name, each in evidence.items()}),
+        audits.audit_guests(lab, nodes),
+        audits.audit_never_twice(twice, len(found)),
+        audits.audit_failed_actions(failed, scene.expected_failures),
+        audits.audit_boots(scene.drill, scene.node.name if scene.guest is None else "", _boot_ids(course, after)),
+        *_ledgers(scene, course),
+    ]
+
+
+def _ledgers(scene: Scene, course: Course) -> list[AuditResult]:
+    by_name = {guest.name: guest for guest in scene.session.lab.guests}
+    results = []
+    for recording in course.recordings:
+        guest = by_name.get(recording.spec.target)
+        if recording.spec.kind not in WRITING_KINDS or guest is None or course.numbering is None:
+            continue
+        name = f"ledger of {recording.spec.name}"
+        try:
+            stored = stored_numbers(scene.session, guest, recording.spec.kind, course.numbering)
+        except LabError as error:
+            results.append(AuditResult(name, False, (f"the rows cannot be read: {error.message}",)))
+            continue
+        results.append(compare(acknowledged_numbers(recording), stored).as_audit(name))
+    return results
+
+
+def _boot_ids(course: Course, after: observe.Look) -> dict[str, tuple[str, str]]:
+    def of(look: observe.Look, name: str) -> str:
+        facts = look.nodes[name]
+        return facts.boot_id if facts else ""
+
+    return {name: (of(course.before, name), of(after, name)) for name in course.before.nodes}
+
+
+def _versions(scene: Scene, evidence: dict[str, NodeEvidence]) -> dict[str, str]:
+    node = next(iter(evidence.values()), None)
+    number = scene.hypervisor.connection.getVersion()
+    host = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+    return {**(node.versions if node else {}), "qemu on the host": host}
