@@ -159,6 +159,7 @@ def test_all_tasks_are_there() -> None:
         "console",
         "doctor",
         "down",
+        "drill",
         "halt",
         "list",
         "prune",

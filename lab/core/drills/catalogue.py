@@ -133,9 +133,7 @@ def drill_named(name: str) -> Drill:
     found = next((drill for drill in DRILLS if drill.name == name), None)
     if found is None:
         hint = nearest(name, NAMES)
-        raise LabError(
-            f"there is no drill {name!r}", remedy=f"{hint}The drills are: {', '.join(NAMES)}", exit_code=2
-        )
+        raise LabError(f"there is no drill {name!r}", remedy=f"{hint}The drills are: {', '.join(NAMES)}", exit_code=2)
     return found
 
 
