@@ -150,6 +150,65 @@ def down(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
     _finish(surface.carry_out("down", topology=topology, name=name, as_json=json))
 
 
+SAVE = {"save": "name of the save: small letters, digits and hyphens"}
+
+
+@task(
+    name="save",
+    positional=["save"],
+    help={**COMMON, **JSON, **SAVE, "force": "save the lab although it is not healthy (never as ready)"},
+)
+def save_lab(
+    _context: Context,
+    save: str,
+    topology: str = DEFAULT,
+    name: str = "",
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Save the running lab, memory and disks of all nodes at one instant; a save of that name is replaced.
+
+    Example: ./inv lab.save before-upgrade
+    """
+    _finish(surface.carry_out("save", save, force, topology=topology, name=name, as_json=json))
+
+
+@task(positional=["save"], help={**COMMON, **JSON, **SAVE})
+def load(_context: Context, save: str, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Put the lab back to a save within seconds, from whatever state it is in.
+
+    Example: ./inv lab.load before-upgrade
+    """
+    _finish(surface.carry_out("load", save, topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def reset(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Put the lab back to how lab.up left it: loads the save `ready`.
+
+    Example: ./inv lab.reset
+    """
+    _finish(surface.carry_out("reset", topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def saves(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Show the saves of the lab: age, size of the memory, and whether they can be loaded.
+
+    Example: ./inv lab.saves
+    """
+    _finish(surface.carry_out("saves", topology=topology, name=name, as_json=json))
+
+
+@task(positional=["save"], help={**COMMON, **JSON, **SAVE})
+def forget(_context: Context, save: str, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Delete a save, also an incomplete one.
+
+    Example: ./inv lab.forget before-upgrade
+    """
+    _finish(surface.carry_out("forget", save, topology=topology, name=name, as_json=json))
+
+
 @task(name="list", help=JSON)
 def list_labs(_context: Context, json: bool = False) -> None:
     """Show all labs of this host.
@@ -261,7 +320,27 @@ def _collection(name: str, *tasks: Any) -> Collection:
 
 
 namespace = Collection(
-    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, halt, down, list_labs, prune),
+    _collection(
+        "lab",
+        doctor,
+        schema,
+        render,
+        bake,
+        up,
+        status,
+        ssh,
+        console,
+        verify,
+        halt,
+        down,
+        list_labs,
+        prune,
+        save_lab,
+        load,
+        reset,
+        saves,
+        forget,
+    ),  # fmt: skip
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,
 )

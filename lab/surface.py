@@ -20,6 +20,9 @@ INTERRUPTED_CODE = 130
 INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
+    "save": "Interrupted. The save is not kept; the next task on the lab continues the nodes.",
+    "load": "Interrupted. `./inv lab.load` with the same name does it again.",
+    "reset": "Interrupted. `./inv lab.reset` does it again.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
 }
 DEFAULT_TOPOLOGY = "two-node"
@@ -30,10 +33,15 @@ WORKFLOWS = {
     "console": "lab.workflows.access:console",
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
+    "forget": "lab.workflows.snapshot:forget",
     "halt": "lab.workflows.halt:halt",
     "list": "lab.workflows.listing:list_labs",
+    "load": "lab.workflows.snapshot:load",
     "prune": "lab.workflows.prune:prune",
     "render": "lab.workflows.render:render",
+    "reset": "lab.workflows.snapshot:reset",
+    "save": "lab.workflows.snapshot:save",
+    "saves": "lab.workflows.snapshot:saves",
     "schema": "lab.workflows.schema:schema",
     "ssh": "lab.workflows.access:ssh",
     "status": "lab.workflows.status:status",

@@ -15,7 +15,7 @@ from lab.core.service_result import ProbeResult, all_served
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import cluster, guests, host_side, nodes, observe, serving, storage
+from lab.workflows import cluster, guests, host_side, nodes, observe, pending, serving, snapshot, storage
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence
@@ -70,6 +70,7 @@ def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]
         host_side.ensure_cached_images(session, hypervisor)
         host_side.ensure_domains(session, hypervisor, tree)
         host_side.ensure_fencing(session)
+        pending.settle(session, hypervisor)
         started = host_side.start_domains(session, hypervisor)
     if not started and not observe.look(session).problems(session.lab):
         answers = serving.ask(session, thorough=True)
@@ -81,6 +82,7 @@ def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]
     answers = serving.wait_served(session)
     with session.reporter.step("cluster healthy"):
         observe.wait_healthy(session)
+    snapshot.save_ready(session, hypervisor)
     return answers
 
 
