@@ -159,12 +159,7 @@ SAVE = {"save": "name of the save: small letters, digits and hyphens"}
     help={**COMMON, **JSON, **SAVE, "force": "save the lab although it is not healthy (never as ready)"},
 )
 def save_lab(
-    _context: Context,
-    save: str,
-    topology: str = DEFAULT,
-    name: str = "",
-    force: bool = False,
-    json: bool = False,
+    _context: Context, save: str, topology: str = DEFAULT, name: str = "", force: bool = False, json: bool = False
 ) -> None:
     """Save the running lab, memory and disks of all nodes at one instant; a save of that name is replaced.
 
@@ -319,28 +314,10 @@ def _collection(name: str, *tasks: Any) -> Collection:
     return collection
 
 
+LISTS = (list_labs, prune)
+SAVES = (save_lab, load, reset, saves, forget)
 namespace = Collection(
-    _collection(
-        "lab",
-        doctor,
-        schema,
-        render,
-        bake,
-        up,
-        status,
-        ssh,
-        console,
-        verify,
-        halt,
-        down,
-        list_labs,
-        prune,
-        save_lab,
-        load,
-        reset,
-        saves,
-        forget,
-    ),  # fmt: skip
+    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, halt, down, *LISTS, *SAVES),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,
 )

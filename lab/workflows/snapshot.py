@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from secrets import token_hex
+from typing import Any
 
 from lab.core import saves as judgement
 from lab.core.errors import LabError
@@ -187,7 +188,7 @@ def _usable(session: Session, hypervisor: Hypervisor, name: str) -> Save:
 
 def _wait_back(session: Session, hypervisor: Hypervisor) -> None:
     with ThreadPoolExecutor(max_workers=3) as pool:
-        work = [
+        work: list[Future[Any]] = [
             pool.submit(session.on_each, session.lab.nodes, lambda node: _set_clock(session, hypervisor, node)),
             pool.submit(serving.wait_quickly_served, session),
             pool.submit(observe.wait_healthy, session),

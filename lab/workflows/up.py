@@ -69,8 +69,8 @@ def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]
         host_side.ensure_networks(session, hypervisor, tree)
         host_side.ensure_cached_images(session, hypervisor)
         host_side.ensure_domains(session, hypervisor, tree)
-        host_side.ensure_fencing(session)
         pending.settle(session, hypervisor)
+        host_side.ensure_fencing(session)
         started = host_side.start_domains(session, hypervisor)
     if not started and not observe.look(session).problems(session.lab):
         answers = serving.ask(session, thorough=True)
