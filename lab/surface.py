@@ -20,7 +20,7 @@ INTERRUPTED_CODE = 130
 INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
-    "save": "Interrupted. The save is not kept; the next task on the lab continues the nodes.",
+    "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",
     "load": "Interrupted. `./inv lab.load` with the same name does it again.",
     "reset": "Interrupted. `./inv lab.reset` does it again.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",

@@ -125,8 +125,13 @@ def save_now(session: Session, hypervisor: Hypervisor, name: str) -> float:
 def save_ready(session: Session, hypervisor: Hypervisor) -> None:
     """Save a lab that has just been found healthy as ``ready``, unless there is one of this very build."""
     present = [one for one in found_saves(session, hypervisor) if one.name == READY]
-    if not present or obstacles_of(session, hypervisor, present[0]):
+    if present and not obstacles_of(session, hypervisor, present[0]):
+        return
+    try:
         save_now(session, hypervisor, READY)
+    except LabError as error:
+        # The lab is up and serves: that it cannot be saved is no reason to call it a failure.
+        session.reporter.warn(f"the lab was not saved as {READY}: {error}")
 
 
 # Loading
@@ -176,7 +181,7 @@ def _usable(session: Session, hypervisor: Hypervisor, name: str) -> Save:
     if name not in found:
         raise LabError(
             f"there is no save {name} of the lab {session.lab.name}",
-            remedy=f"./inv lab.saves shows what there is: {', '.join(found) or 'nothing'}",
+            remedy=f"./inv lab.save {name} makes one of the lab as it is; there is now: {', '.join(found) or 'none'}",
         )
     why = obstacles_of(session, hypervisor, found[name])
     if why:
@@ -256,6 +261,7 @@ def forget(options: Options, name: str) -> Outcome:
     """
     require_name(name)
     with _opened(options, "forget") as (session, hypervisor, domains):
+        pending.settle(session, hypervisor)
         nodes = snapshots.forget(hypervisor, domains, name)
         if not nodes:
             raise LabError(f"there is no save {name} of the lab {session.lab.name}", remedy="See ./inv lab.saves")
