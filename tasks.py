@@ -74,13 +74,23 @@ def bake(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
     _finish(surface.carry_out("bake", topology=topology, name=name, as_json=json))
 
 
-@task(help={**COMMON, **ACCEL, **JSON, "secrets": "directory of given secrets; made once when not given"})
+@task(
+    help={
+        **COMMON,
+        **ACCEL,
+        **JSON,
+        "secrets": "directory of given secrets; made once when not given",
+        "no-save": "do not keep the finished lab as the save `ready`, which lab.reset loads",
+    }
+)
 def up(
     _context: Context,
     topology: str = DEFAULT,
     name: str = "",
     accel: str = "auto",
     secrets: str = "",
+    *,
+    no_save: bool = False,
     json: bool = False,
 ) -> None:
     """Bring the lab up, until every service has answered a client; goes on where an interrupted run ended.
@@ -88,7 +98,9 @@ def up(
     Examples: ./inv lab.up
               ./inv lab.up -t two-node --name second --accel tcg
     """
-    _finish(surface.carry_out("up", topology=topology, name=name, accel=accel, secrets=secrets, as_json=json))
+    _finish(
+        surface.carry_out("up", not no_save, topology=topology, name=name, accel=accel, secrets=secrets, as_json=json)
+    )
 
 
 @task(help={**COMMON, **JSON})
