@@ -13,25 +13,13 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lab import surface
-from lab.core.drills.catalogue import Order
+from lab import practice, surface
 from lab.core.errors import LabError
 
 ROOT = Path(__file__).resolve().parent
 
-DEFAULT = surface.DEFAULT_TOPOLOGY
-COMMON = {
-    "topology": "the lab's document: a file, or a name in topologies/ such as two-node",
-    "name": "name of the lab instead of the document's (labs of different names run side by side)",
-}
+DEFAULT, COMMON, JSON, _finish = practice.DEFAULT, practice.COMMON, practice.JSON, practice.finish
 ACCEL = {"accel": "kvm, tcg or auto; auto proves KVM and says what it chose, kvm fails where KVM does not work"}
-JSON = {"json": "print the result as JSON"}
-
-
-def _finish(code: int) -> None:
-    """End the command with this exit code."""
-    if code:
-        raise Exit(code=code)
 
 
 # The lab
@@ -75,13 +63,23 @@ def bake(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
     _finish(surface.carry_out("bake", topology=topology, name=name, as_json=json))
 
 
-@task(help={**COMMON, **ACCEL, **JSON, "secrets": "directory of given secrets; made once when not given"})
+@task(
+    help={
+        **COMMON,
+        **ACCEL,
+        **JSON,
+        "secrets": "directory of given secrets; made once when not given",
+        "no-save": "do not keep the finished lab as the save `ready`, which lab.reset loads",
+    }
+)
 def up(
     _context: Context,
     topology: str = DEFAULT,
     name: str = "",
     accel: str = "auto",
     secrets: str = "",
+    *,
+    no_save: bool = False,
     json: bool = False,
 ) -> None:
     """Bring the lab up, until every service has answered a client; goes on where an interrupted run ended.
@@ -89,7 +87,9 @@ def up(
     Examples: ./inv lab.up
               ./inv lab.up -t two-node --name second --accel tcg
     """
-    _finish(surface.carry_out("up", topology=topology, name=name, accel=accel, secrets=secrets, as_json=json))
+    _finish(
+        surface.carry_out("up", not no_save, topology=topology, name=name, accel=accel, secrets=secrets, as_json=json)
+    )
 
 
 @task(help={**COMMON, **JSON})
@@ -130,40 +130,6 @@ def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
     Example: ./inv lab.verify
     """
     _finish(surface.carry_out("verify", topology=topology, name=name, as_json=json))
-
-
-@task(
-    positional=["drill"],
-    help={
-        **COMMON,
-        **JSON,
-        "drill": "power-off, reboot, maintenance, live-migrate or guest-crash",
-        "node": "node it is done to; the first one when not given",
-        "guest": "guest it is done to, for live-migrate and guest-crash; the first one when not given",
-        "repeat": "how often, one after the other",
-        "seed": "number from which everything random follows; kept in the record",
-    },
-)
-def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
-    _context: Context,
-    drill: str,
-    topology: str = DEFAULT,
-    name: str = "",
-    node: str = "",
-    guest: str = "",
-    repeat: int = 1,
-    seed: int = 1,
-    json: bool = False,
-) -> None:
-    """Break the lab on purpose, measure what clients lost, wait until it is healthy again, and audit it.
-
-    Ends with 1 when the lab is not healthy before or after, an audit fails, or an objective of the topology is missed.
-
-    Examples: ./inv lab.drill power-off --node brina
-              ./inv lab.drill guest-crash --guest passata
-    """
-    order = Order(drill, node, guest, repeat, seed)
-    _finish(surface.carry_out("drill", order, topology=topology, name=name, as_json=json))
 
 
 @task(help={**COMMON, **JSON})
@@ -297,7 +263,21 @@ def _collection(name: str, *tasks: Any) -> Collection:
 
 namespace = Collection(
     _collection(
-        "lab", doctor, schema, render, bake, up, status, ssh, console, verify, drill, halt, down, list_labs, prune
+        "lab",
+        doctor,
+        schema,
+        render,
+        bake,
+        up,
+        status,
+        ssh,
+        console,
+        verify,
+        halt,
+        down,
+        list_labs,
+        prune,
+        *practice.TASKS,
     ),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,

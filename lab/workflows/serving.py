@@ -38,6 +38,36 @@ def wait_served(session: Session, *, limit_s: float = 240.0) -> list[ProbeResult
     return [result for of_guest in results for result in of_guest]
 
 
+def wait_quickly_served(session: Session, *, limit_s: float = 60.0) -> list[ProbeResult]:
+    """Wait until every guest has answered one quick request; for a lab that was served before.
+
+    Raises:
+        WaitError: not so in time; with what the service answered last.
+    """
+    deadline = Deadline.after(limit_s * session.lab.time_scale)
+
+    def wait_guest(guest: Guest) -> list[ProbeResult]:
+        last: list[ProbeResult] = []
+
+        def served() -> bool:
+            last[:] = ask(session, thorough=False, guests=[guest], timeout_s=QUICK_TIMEOUT_S)
+            return all_served(last)
+
+        wait_until(
+            served,
+            what=f"{guest.name} to serve a client",
+            deadline=deadline,
+            interval_s=0.1,
+            remedy="./inv lab.status shows the guests",
+            details=lambda: [result.as_line() for result in not_served(last)],
+        )
+        return last
+
+    with session.reporter.step("services answer a client"):
+        results = session.on_each(session.lab.guests, wait_guest)
+    return [result for of_guest in results for result in of_guest]
+
+
 def _wait_guest(session: Session, guest: Guest, deadline: Deadline) -> list[ProbeResult]:
     last: list[ProbeResult] = []
 

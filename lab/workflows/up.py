@@ -15,7 +15,7 @@ from lab.core.service_result import ProbeResult, all_served
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import cluster, guests, host_side, nodes, observe, serving, storage
+from lab.workflows import cluster, guests, host_side, nodes, observe, pending, serving, snapshot, storage
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence
@@ -23,8 +23,8 @@ from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
 
 
-def up(options: Options) -> Outcome:
-    """Bring the lab up and prove it.
+def up(options: Options, save: bool = True) -> Outcome:
+    """Bring the lab up and prove it; then keep it as the save ``ready``, unless ``save`` is False.
 
     Raises:
         LabError: bad input, a host that is not ready, or a step that failed; the next run goes on from there.
@@ -44,7 +44,7 @@ def up(options: Options) -> Outcome:
         for finding in examination.warnings:
             session.reporter.warn(f"{finding.name}: {finding.message}")
         try:
-            answers = _bring_up(session, hypervisor)
+            answers = _bring_up(session, hypervisor, save=save)
         except LabError as error:
             kept = keep_evidence(session, hypervisor)
             where = [f"kept in {shown_path(session.folder / 'logs')}: {', '.join(kept)}"] if kept else []
@@ -62,13 +62,14 @@ def _hypervisor() -> Iterator[Hypervisor]:
         hypervisor.close()
 
 
-def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]:
+def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool) -> Sequence[ProbeResult]:
     tree = _rendered_for(session, hypervisor)
     bake_lab(session.lab, session.reporter)
     with session.reporter.step("host: networks, disks, nodes"):
         host_side.ensure_networks(session, hypervisor, tree)
         host_side.ensure_cached_images(session, hypervisor)
         host_side.ensure_domains(session, hypervisor, tree)
+        pending.settle(session, hypervisor)
         host_side.ensure_fencing(session)
         started = host_side.start_domains(session, hypervisor)
     if not started and not observe.look(session).problems(session.lab):
@@ -81,6 +82,8 @@ def _bring_up(session: Session, hypervisor: Hypervisor) -> Sequence[ProbeResult]
     answers = serving.wait_served(session)
     with session.reporter.step("cluster healthy"):
         observe.wait_healthy(session)
+    if save:
+        snapshot.save_ready(session, hypervisor)
     return answers
 
 

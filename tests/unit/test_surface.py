@@ -160,10 +160,15 @@ def test_all_tasks_are_there() -> None:
         "doctor",
         "down",
         "drill",
+        "forget",
         "halt",
         "list",
+        "load",
         "prune",
         "render",
+        "reset",
+        "save",
+        "saves",
         "schema",
         "ssh",
         "status",
@@ -180,7 +185,7 @@ def test_options_of_the_command_line_reach_the_workflow(monkeypatch: pytest.Monk
     code = run_command("lab.up", "-t", "smoke", "--name", "second", "--accel=tcg", "--json")
     assert code == 3
     expected = {"topology": "smoke", "name": "second", "accel": "tcg", "secrets": "", "as_json": True}
-    assert seen == [(("up",), expected)]
+    assert seen == [(("up", True), expected)]
 
 
 def test_ssh_takes_target_and_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,196 @@
+"""Snapshots of several domains at one instant: memory and disks, through libvirt's internal checkpoints.
+
+libvirt keeps such a snapshot inside the domain's qcow2 disks; read-only disks are left out (domainsnapshot XML).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import libvirt
+
+from lab.core.errors import LabError
+from lab.core.saves import Note, Part, note_text, parse_note, save_name, snapshot_name
+from lab.doors.process import ProcessError, run
+from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+
+_QEMU_IMG_LIMIT_S = 20.0
+
+
+@contextmanager
+def _explained(what: str, remedy: str = "") -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise LabError(f"{what}: {error.get_error_message()}", remedy=remedy) from error
+
+
+def qemu_version(hypervisor: Hypervisor) -> str:
+    """Version of the QEMU that libvirt uses, such as ``7.2.17``."""
+    with _explained("the version of QEMU cannot be told"):
+        number = hypervisor.connection.getVersion()
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def suspend_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[OwnedDomain]:
+    """Stop the CPUs of all domains together; returns those that were running."""
+
+    def suspend(domain: OwnedDomain) -> bool:
+        with _explained(f"node {domain.node} cannot be paused"):
+            handle = hypervisor.connection.lookupByName(domain.name)
+            if handle.state()[0] not in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+                return False
+            handle.suspend()
+            return True
+
+    return [domain for domain, done in zip(domains, _side_by_side(domains, suspend), strict=True) if done]
+
+
+def resume_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[OwnedDomain]:
+    """Let the CPUs of all paused domains run again, together; returns those that were paused."""
+
+    def resume(domain: OwnedDomain) -> bool:
+        with _explained(f"node {domain.node} cannot be continued"):
+            handle = hypervisor.connection.lookupByName(domain.name)
+            if handle.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+                return False
+            handle.resume()
+            return True
+
+    return [domain for domain, done in zip(domains, _side_by_side(domains, resume), strict=True) if done]
+
+
+def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> None:
+    """Snapshot all domains at one instant, and let those that ran go on; what fails leaves no snapshot.
+
+    Args:
+        hypervisor: the connection.
+        domains: the nodes of one lab; all of them are on.
+        note: what is kept in the description of each snapshot.
+
+    Raises:
+        LabError: a domain is off, or cannot be saved; a snapshot of that name exists.
+    """
+    xml = (
+        f"<domainsnapshot><name>{escape(snapshot_name(note.save))}</name>"
+        f"<description>{escape(note_text(note))}</description></domainsnapshot>"
+    )
+    there = [part.node for part in parts(hypervisor, domains, sizes=False) if part.save == note.save]
+    if there:
+        raise LabError(f"a save {note.save} exists on {', '.join(there)}", remedy="Forget it first")
+
+    def save(domain: OwnedDomain) -> None:
+        with _explained(f"node {domain.node} cannot be saved", "Look at the free space of the lab's disks"):
+            handle = hypervisor.connection.lookupByName(domain.name)
+            if not handle.isActive():
+                raise LabError(f"node {domain.node} is off", remedy="Start it with ./inv lab.up")
+            handle.snapshotCreateXML(xml, 0)
+
+    stopped: list[OwnedDomain] = []
+    try:
+        try:
+            stopped = suspend_all(hypervisor, domains)
+            _side_by_side(domains, save)
+        finally:
+            # Not only those that suspend_all has told: it may have failed, or been interrupted, after the first.
+            resume_all(hypervisor, stopped or [each for each in domains if each.state == "running"])
+    except BaseException:
+        with suppress(LabError):
+            forget(hypervisor, domains, note.save)
+        raise
+
+
+def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str) -> None:
+    """Put all domains, whatever their state, back to their snapshots of one save; they are paused afterwards.
+
+    Raises:
+        LabError: a domain has no such snapshot (nothing is changed), or cannot be put back.
+    """
+    handles: dict[str, Any] = {}
+    for domain in domains:
+        with _explained(f"node {domain.node} has no snapshot of {save}"):
+            found = hypervisor.connection.lookupByName(domain.name).snapshotLookupByName(snapshot_name(save))
+            handles[domain.name] = found
+    # None of them may go on while another one is gone already: it would see a dead peer.
+    suspend_all(hypervisor, domains)
+
+    def revert(domain: OwnedDomain) -> None:
+        with _explained(
+            f"node {domain.node} cannot be put back to {save}", f"See /var/log/libvirt/qemu/{domain.name}.log"
+        ):
+            handle = handles[domain.name]
+            handle.getDomain().revertToSnapshot(handle, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
+
+    _side_by_side(domains, revert)
+
+
+def forget(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str) -> list[str]:
+    """Delete the snapshots of one save, however many there are; returns the nodes that had one."""
+
+    def delete(domain: OwnedDomain) -> bool:
+        with _explained(f"the snapshot {save} of node {domain.node} cannot be deleted"):
+            for snapshot in hypervisor.connection.lookupByName(domain.name).listAllSnapshots(0):
+                if snapshot.getName() == snapshot_name(save):
+                    snapshot.delete(0)
+                    return True
+            return False
+
+    return [domain.node for domain, done in zip(domains, _side_by_side(domains, delete), strict=True) if done]
+
+
+def parts(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], *, sizes: bool = True) -> list[Part]:
+    """All snapshots of the domains that belong to saves; those that a person made by hand are left out.
+
+    Args:
+        hypervisor: the connection.
+        domains: the nodes of one lab.
+        sizes: tell the size of the memory too, which asks qemu-img.
+    """
+    found = []
+    for domain in domains:
+        with _explained(f"the snapshots of node {domain.node} cannot be listed"):
+            handle = hypervisor.connection.lookupByName(domain.name)
+            snapshots = handle.listAllSnapshots(0)
+            known = _sizes(handle) if sizes and snapshots else {}
+            for snapshot in snapshots:
+                save = save_name(snapshot.getName())
+                if save is not None:
+                    text = ElementTree.fromstring(snapshot.getXMLDesc(0)).findtext("description") or ""
+                    found.append(Part(domain.node, save, parse_note(text), known.get(snapshot.getName())))
+    return found
+
+
+def _sizes(handle: Any) -> dict[str, int]:
+    """Size of the memory in each snapshot by its name, in bytes; empty where the disks cannot be read."""
+    sizes: dict[str, int] = {}
+    for disk in ElementTree.fromstring(handle.XMLDesc(0)).iterfind("./devices/disk"):
+        source, driver = disk.find("source"), disk.find("driver")
+        if source is None or driver is None or driver.get("type") != "qcow2" or disk.find("readonly") is not None:
+            continue
+        with suppress(ProcessError, ValueError, libvirt.libvirtError):
+            path = source.get("file") or _volume_path(handle, source)
+            # -U: QEMU holds the lock of the image, and only its header is read.
+            shown = run(["qemu-img", "info", "-U", "--output=json", path], timeout_s=_QEMU_IMG_LIMIT_S).stdout
+            for snapshot in json.loads(shown).get("snapshots", []):
+                sizes[snapshot["name"]] = max(sizes.get(snapshot["name"], 0), int(snapshot["vm-state-size"]))
+    return sizes
+
+
+def _volume_path(handle: Any, source: ElementTree.Element) -> str:
+    pool = handle.connect().storagePoolLookupByName(source.get("pool", ""))
+    return str(pool.storageVolLookupByName(source.get("volume", "")).path())
+
+
+def _side_by_side(domains: Sequence[OwnedDomain], work: Callable[[OwnedDomain], Any]) -> list[Any]:
+    """Do the work for every domain at the same time; all end before the first failure is raised."""
+    if not domains:
+        return []
+    with ThreadPoolExecutor(max_workers=len(domains)) as pool:
+        futures = [pool.submit(work, domain) for domain in domains]
+    return [future.result() for future in futures]

@@ -1,0 +1,114 @@
+"""The tasks of practice, for ``tasks.py``: drills that break a lab, and saves that bring it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lab import surface
+from lab.core.drills.catalogue import Order
+
+DEFAULT = surface.DEFAULT_TOPOLOGY
+COMMON = {
+    "topology": "the lab's document: a file, or a name in topologies/ such as two-node",
+    "name": "name of the lab instead of the document's (labs of different names run side by side)",
+}
+JSON = {"json": "print the result as JSON"}
+SAVE = {"save": "name of the save: small letters, digits and hyphens"}
+
+
+def finish(code: int) -> None:
+    """End the command with this exit code."""
+    if code:
+        raise Exit(code=code)
+
+
+@task(
+    positional=["drill"],
+    help={
+        **COMMON,
+        **JSON,
+        "drill": "power-off, reboot, maintenance, live-migrate or guest-crash",
+        "node": "node it is done to; the first one when not given",
+        "guest": "guest it is done to, for live-migrate and guest-crash; the first one when not given",
+        "repeat": "how often, one after the other",
+        "seed": "number from which everything random follows; kept in the record",
+    },
+)
+def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
+    _context: Context,
+    drill: str,
+    topology: str = DEFAULT,
+    name: str = "",
+    node: str = "",
+    guest: str = "",
+    repeat: int = 1,
+    seed: int = 1,
+    json: bool = False,
+) -> None:
+    """Break the lab on purpose, measure what clients lost, wait until it is healthy again, and audit it.
+
+    Ends with 1 when the lab is not healthy before or after, an audit fails, or an objective of the topology is missed.
+
+    Examples: ./inv lab.drill power-off --node brina
+              ./inv lab.drill guest-crash --guest passata
+    """
+    order = Order(drill, node, guest, repeat, seed)
+    finish(surface.carry_out("drill", order, topology=topology, name=name, as_json=json))
+
+
+@task(
+    name="save",
+    positional=["save"],
+    help={**COMMON, **JSON, **SAVE, "force": "save the lab although it is not healthy (never as ready)"},
+)
+def save_lab(
+    _context: Context, save: str, topology: str = DEFAULT, name: str = "", force: bool = False, json: bool = False
+) -> None:
+    """Save the running lab, memory and disks of all nodes at one instant; a save of that name is replaced.
+
+    Example: ./inv lab.save before-upgrade
+    """
+    finish(surface.carry_out("save", save, force, topology=topology, name=name, as_json=json))
+
+
+@task(positional=["save"], help={**COMMON, **JSON, **SAVE})
+def load(_context: Context, save: str, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Put the lab back to a save within seconds, from whatever state it is in.
+
+    Example: ./inv lab.load before-upgrade
+    """
+    finish(surface.carry_out("load", save, topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def reset(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Put the lab back to how lab.up left it: loads the save `ready`.
+
+    Example: ./inv lab.reset
+    """
+    finish(surface.carry_out("reset", topology=topology, name=name, as_json=json))
+
+
+@task(help={**COMMON, **JSON})
+def saves(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Show the saves of the lab: age, size of the memory, and whether they can be loaded.
+
+    Example: ./inv lab.saves
+    """
+    finish(surface.carry_out("saves", topology=topology, name=name, as_json=json))
+
+
+@task(positional=["save"], help={**COMMON, **JSON, **SAVE})
+def forget(_context: Context, save: str, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Delete a save, also an incomplete one.
+
+    Example: ./inv lab.forget before-upgrade
+    """
+    finish(surface.carry_out("forget", save, topology=topology, name=name, as_json=json))
+
+
+TASKS: tuple[Any, ...] = (drill, save_lab, load, reset, saves, forget)

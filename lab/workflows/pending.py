@@ -1,0 +1,41 @@
+"""What a killed save or load left: nodes that stand still. The next run goes on from there."""
+
+from __future__ import annotations
+
+from lab.core.errors import LabError
+from lab.doors import files
+from lab.drivers import snapshots
+from lab.drivers.hypervisor import Hypervisor
+from lab.workflows.session import Session
+
+#: Exists while a save or load is under way; says which.
+MARK = "pending.json"
+
+
+def begin(session: Session, verb: str, save: str) -> None:
+    """Note that the nodes are about to be stopped."""
+    files.write_json(session.folder / MARK, {"verb": verb, "save": save})
+
+
+def end(session: Session) -> None:
+    """Note that the nodes are consistent and run again."""
+    (session.folder / MARK).unlink(missing_ok=True)
+
+
+def settle(session: Session, hypervisor: Hypervisor) -> None:
+    """Continue the nodes that a killed save left paused. The lab's lock has to be held.
+
+    Raises:
+        LabError: a load was interrupted, so the nodes may be of different moments and must not meet.
+    """
+    note = files.read_json(session.folder / MARK)
+    if not isinstance(note, dict):
+        return
+    if note.get("verb") == "load":
+        raise LabError(
+            f"loading {note.get('save')} was interrupted; the nodes may be of different moments and stand still",
+            remedy=f"./inv lab.load {note.get('save')} does it again; ./inv lab.down removes the lab",
+        )
+    if snapshots.resume_all(hypervisor, hypervisor.owned_domains(session.lab.name)):
+        session.reporter.warn("An interrupted save had left nodes paused; they go on.")
+    end(session)

@@ -1,0 +1,271 @@
+"""Saving and loading a whole lab: both nodes, memory and disks, at one instant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from secrets import token_hex
+from typing import Any
+
+from lab.core import saves as judgement
+from lab.core.errors import LabError
+from lab.core.model import Node
+from lab.core.outcome import Outcome
+from lab.core.saves import READY, Note, Save, require_name
+from lab.doors import files
+from lab.doors.clock import now_s
+from lab.doors.process import ProcessError
+from lab.drivers import fencing, snapshots
+from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.workflows import host_side, observe, pending, serving
+from lab.workflows.down import close_connections
+from lab.workflows.options import Options
+from lab.workflows.session import Session, kept_state, open_session
+
+_CLOCK_LIMIT_S = 10.0
+
+
+@contextmanager
+def _opened(options: Options, verb: str) -> Iterator[tuple[Session, Hypervisor, list[OwnedDomain]]]:
+    with (
+        open_session(options, verb) as session,
+        files.locked(session.folder / "lock", busy=f"another run is working on the lab {session.lab.name}"),
+    ):
+        hypervisor = Hypervisor()
+        try:
+            domains = hypervisor.owned_domains(session.lab.name)
+            if {domain.node for domain in domains} != set(session.lab.node_names):
+                raise LabError(
+                    f"the lab {session.lab.name} is not whole here", remedy="./inv lab.up builds what is missing"
+                )
+            yield session, hypervisor, domains
+        finally:
+            hypervisor.close()
+
+
+def found_saves(session: Session, hypervisor: Hypervisor, *, sizes: bool = False) -> list[Save]:
+    """All saves of the session's lab, incomplete ones included."""
+    domains = hypervisor.owned_domains(session.lab.name)
+    found = snapshots.parts(hypervisor, domains, sizes=sizes)
+    return judgement.judge(session.lab.name, session.lab.node_names, found)
+
+
+def obstacles_of(session: Session, hypervisor: Hypervisor, save: Save) -> list[str]:
+    """Why a save cannot be loaded now; empty when it can."""
+    if save.note is None:
+        return [save.fault]
+    return judgement.obstacles(
+        save.note,
+        build=judgement.build_digest(kept_state(session.folder).get("tree", {})),
+        accelerator=session.lab.accelerator,
+        qemu=snapshots.qemu_version(hypervisor),
+    )
+
+
+# Saving
+
+
+def save(options: Options, name: str, force: bool = False) -> Outcome:
+    """Save the running lab under a name; a save of that name is replaced.
+
+    Raises:
+        LabError: the lab is not healthy (unless forced; ``ready`` is always healthy), or cannot be saved.
+    """
+    require_name(name)
+    started_s = now_s()
+    with _opened(options, "save") as (session, hypervisor, _domains):
+        pending.settle(session, hypervisor)
+        problems = observe.look(session).problems(session.lab)
+        if problems and (name == READY or not force):
+            raise LabError(
+                f"the lab {session.lab.name} is not healthy, so it is not saved",
+                remedy="Wait until ./inv lab.status is content"
+                + ("" if name == READY else ", or save it as it is with --force"),
+                details=problems,
+            )
+        paused_s = save_now(session, hypervisor, name)
+        seconds = now_s() - started_s
+        return Outcome(
+            f"Lab {session.lab.name} is saved as {name}; its nodes stood still for {paused_s:.1f} s "
+            f"({seconds:.1f} s in all).",
+            {
+                "lab": session.lab.name,
+                "save": name,
+                "paused_s": round(paused_s, 2),
+                "duration_s": round(seconds, 2),
+                "problems": problems,
+            },
+        )
+
+
+def save_now(session: Session, hypervisor: Hypervisor, name: str) -> float:
+    """Save without looking at the lab's health; the lock is held. Returns seconds that the nodes stood still."""
+    domains = hypervisor.owned_domains(session.lab.name)
+    note = Note(
+        lab=session.lab.name,
+        save=name,
+        token=token_hex(16),
+        created_s=int(time.time()),
+        build=judgement.build_digest(kept_state(session.folder).get("tree", {})),
+        accelerator=session.lab.accelerator,
+        qemu=snapshots.qemu_version(hypervisor),
+    )
+    with session.reporter.step(f"save {name}"):
+        snapshots.forget(hypervisor, domains, name)
+        pending.begin(session, "save", name)
+        started_s = now_s()
+        snapshots.save_all(hypervisor, domains, note)
+        paused_s = now_s() - started_s
+        pending.end(session)
+    return paused_s
+
+
+def save_ready(session: Session, hypervisor: Hypervisor) -> None:
+    """Save a lab that has just been found healthy as ``ready``, unless there is one of this very build."""
+    present = [one for one in found_saves(session, hypervisor) if one.name == READY]
+    if present and not obstacles_of(session, hypervisor, present[0]):
+        return
+    try:
+        save_now(session, hypervisor, READY)
+    except LabError as error:
+        # The lab is up and serves: that it cannot be saved is no reason to call it a failure.
+        session.reporter.warn(f"the lab was not saved as {READY}: {error}")
+
+
+# Loading
+
+
+def reset(options: Options) -> Outcome:
+    """Load ``ready``, which ``lab.up`` has saved."""
+    return load(options, READY)
+
+
+def load(options: Options, name: str) -> Outcome:
+    """Put the lab back to a save, and wait until it is healthy and every service has answered a client.
+
+    Raises:
+        LabError: there is no such usable save (nothing is changed), or the lab does not come back.
+    """
+    require_name(name)
+    started_s = now_s()
+    with _opened(options, "load") as (session, hypervisor, domains):
+        _usable(session, hypervisor, name)
+        with session.reporter.step(f"load {name}"):
+            pending.begin(session, "load", name)
+            # Fencing must not take a node that is being put back for a dead one.
+            fencing.stop(host_side.fence_configuration(session.folder))
+            close_connections(session.folder)
+            snapshots.revert_all(hypervisor, domains, name)
+            snapshots.resume_all(hypervisor, domains)
+            pending.end(session)
+        loaded_s = now_s() - started_s
+        host_side.ensure_fencing(session)
+        _wait_back(session, hypervisor)
+        seconds = now_s() - started_s
+        return Outcome(
+            f"Lab {session.lab.name} is back at {name}: loaded after {loaded_s:.1f} s, "
+            f"healthy and served after {seconds:.1f} s.",
+            {
+                "lab": session.lab.name,
+                "save": name,
+                "loaded_s": round(loaded_s, 2),
+                "duration_s": round(seconds, 2),
+            },
+        )
+
+
+def _usable(session: Session, hypervisor: Hypervisor, name: str) -> Save:
+    found = {one.name: one for one in found_saves(session, hypervisor)}
+    if name not in found:
+        raise LabError(
+            f"there is no save {name} of the lab {session.lab.name}",
+            remedy=f"./inv lab.save {name} makes one of the lab as it is; there is now: {', '.join(found) or 'none'}",
+        )
+    why = obstacles_of(session, hypervisor, found[name])
+    if why:
+        raise LabError(
+            f"the save {name} cannot be loaded: {'; '.join(why)}", remedy=f"./inv lab.forget {name} removes it"
+        )
+    return found[name]
+
+
+def _wait_back(session: Session, hypervisor: Hypervisor) -> None:
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        work: list[Future[Any]] = [
+            pool.submit(session.on_each, session.lab.nodes, lambda node: _set_clock(session, hypervisor, node)),
+            pool.submit(serving.wait_quickly_served, session),
+            pool.submit(observe.wait_healthy, session),
+        ]
+    for future in work:
+        future.result()
+
+
+def _set_clock(session: Session, hypervisor: Hypervisor, node: Node) -> None:
+    """The node's clock by that of this host, then those of its guests by the node's."""
+    limit_s = _CLOCK_LIMIT_S * session.lab.time_scale
+    shell = session.shell(node)
+    try:
+        shell.succeed("date -s @%s", f"{time.time():.3f}", timeout_s=limit_s)
+        shell.succeed(
+            "for guest in $(virsh list --name); do virsh -q domtime $guest --now & done; wait", timeout_s=limit_s
+        )
+    except (LabError, ProcessError) as error:
+        session.reporter.warn(f"{node.name}: the clock was not set: {error}")
+
+
+# Listing and forgetting
+
+
+def saves(options: Options) -> Outcome:
+    """All saves of the lab: age, size of the memory, and whether they can be loaded."""
+    with open_session(options, "saves") as session:
+        hypervisor = Hypervisor()
+        try:
+            found = found_saves(session, hypervisor, sizes=True)
+            described = [_described(one, obstacles_of(session, hypervisor, one)) for one in found]
+        finally:
+            hypervisor.close()
+        lines = [
+            f"{one['save']:<16} {one['age'] or '-':>7}  {one['size'] or '-':>9}  {one['fault'] or 'usable'}"
+            for one in described
+        ]
+        return Outcome(
+            "\n".join(lines) or f"There is no save of the lab {session.lab.name}.",
+            {"lab": session.lab.name, "saves": described},
+        )
+
+
+def _described(one: Save, why: list[str]) -> dict[str, object]:
+    note, size = one.note, one.size_bytes
+    return {
+        "save": one.name,
+        "complete": note is not None,
+        "usable": not why,
+        "fault": ("" if note else "incomplete: ") + "; ".join(why) if why else "",
+        "created_s": note.created_s if note else None,
+        "age": judgement.age_text(time.time() - note.created_s) if note else "",
+        "size_bytes": size,
+        "size": f"{size / 1024 / 1024:.0f} MiB" if size is not None else "",
+        "build": note.build if note else None,
+        "nodes": [part.node for part in one.parts],
+    }
+
+
+def forget(options: Options, name: str) -> Outcome:
+    """Delete a save, also an incomplete one.
+
+    Raises:
+        LabError: there is no such save.
+    """
+    require_name(name)
+    with _opened(options, "forget") as (session, hypervisor, domains):
+        pending.settle(session, hypervisor)
+        nodes = snapshots.forget(hypervisor, domains, name)
+        if not nodes:
+            raise LabError(f"there is no save {name} of the lab {session.lab.name}", remedy="See ./inv lab.saves")
+        return Outcome(
+            f"The save {name} is forgotten ({', '.join(nodes)}).",
+            {"lab": session.lab.name, "save": name, "nodes": nodes},
+        )

@@ -1,0 +1,201 @@
+"""Snapshots of two tiny domains in real QEMU: their memory and disks at one instant, whatever state they are in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from lab.core.errors import LabError
+from lab.core.saves import Note, judge
+from lab.doors.clock import Deadline, wait_until
+from lab.doors.process import run
+from lab.drivers import snapshots
+from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.workflows import pending
+from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
+
+NAME = f"snaptest{os.getpid()}"
+LAB = lab_of("smoke")
+NODES = ("one", "two")
+NOTE = Note(NAME, "first", "token-1", 1_800_000_000, "b" * 64, "tcg", "7.2.0")
+DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
+<metadata><lab:lab xmlns:lab="urn:ha-lab:1" name="{lab}" node="{node}"/></metadata>
+<memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='{lab}' volume='{node}.qcow2'/>
+<target dev='vda' bus='virtio'/></disk>
+<disk type='volume' device='disk'><driver name='qemu' type='raw'/><source pool='{lab}' volume='{node}-seed'/>
+<target dev='vdb' bus='virtio'/><readonly/></disk>
+<controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
+
+
+COUNTER_ADDRESS = 0x7E00
+#: A boot sector that for ever counts in memory, at 0x7e00, and writes that to the second sector of its disk.
+COUNTING = (
+    bytes.fromhex(
+        "31c0 8ed8 8ec0"  # xor ax, ax; mov ds, ax; mov es, ax
+        "66ff06007e"  # next: inc dword [0x7e00]
+        "b80103 bb007e b90200 ba8000 cd13"  # BIOS: write one sector from es:0x7e00 to cylinder 0, head 0, sector 2
+        "ebeb"  # jmp next
+    ).ljust(510, b"\0")
+    + b"\x55\xaa"
+)
+
+
+@pytest.fixture
+def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
+    # QEMU runs as another user and has to get to the disks.
+    place = Path("/var/lib/libvirt/images") / NAME
+    connected = Hypervisor("qemu:///system")
+    try:
+        connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
+        for node in NODES:
+            raw, qcow2 = tmp_path / f"{node}.raw", tmp_path / f"{node}.qcow2"
+            raw.write_bytes(COUNTING.ljust(8 << 20, b"\0"))
+            run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(qcow2)], timeout_s=30)
+            connected.upload_volume(NAME, qcow2.name, qcow2)
+            connected.upload_volume(NAME, f"{node}-seed", b"seed" * 128)
+            name = f"{NAME}-{node}"
+            connected.define_domain(DOMAIN.format(name=name, uuid=uuid.uuid4(), lab=NAME, node=node))
+            connected.start(name)
+        yield connected
+    finally:
+        for node in NODES:
+            with contextlib.suppress(LabError):
+                connected.remove_domain(f"{NAME}-{node}")
+        connected.remove_pool(NAME)
+        connected.close()
+
+
+def domains(hypervisor: Hypervisor) -> list[OwnedDomain]:
+    return hypervisor.owned_domains(NAME)
+
+
+def states(hypervisor: Hypervisor) -> list[str]:
+    return [each.state for each in domains(hypervisor)]
+
+
+def faults(hypervisor: Hypervisor) -> dict[str, str]:
+    return {one.name: one.fault for one in judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))}
+
+
+def counted(hypervisor: Hypervisor, node: str) -> int:
+    """What a domain has counted to, read from its memory."""
+    domain = hypervisor.connection.lookupByName(f"{NAME}-{node}")
+    return int.from_bytes(domain.memoryPeek(COUNTER_ADDRESS, 4, libvirt.VIR_MEMORY_PHYSICAL), "little")
+
+
+def written(hypervisor: Hypervisor, node: str, folder: Path) -> int:
+    """What a domain that is off has written to its disk."""
+    volume = hypervisor.connection.storagePoolLookupByName(NAME).storageVolLookupByName(f"{node}.qcow2")
+    raw = folder / "read.raw"
+    run(["qemu-img", "convert", "-O", "raw", volume.path(), str(raw)], timeout_s=30)
+    return int.from_bytes(raw.read_bytes()[512:516], "little")
+
+
+def wait_counting(hypervisor: Hypervisor, above: int = 0) -> None:
+    for node in NODES:
+        wait_until(
+            lambda node=node: counted(hypervisor, node) > above,  # type: ignore[misc]
+            what=f"{node} to count",
+            deadline=Deadline.after(120),
+            interval_s=0.05,
+        )
+
+
+def test_memory_and_disk_go_back_to_the_same_moment(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    wait_counting(hypervisor)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.suspend_all(hypervisor, domains(hypervisor))
+    later = {node: counted(hypervisor, node) for node in NODES}
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(later.values()))
+    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    saved = {node: counted(hypervisor, node) for node in NODES}
+    assert all(0 < saved[node] <= later[node] for node in NODES)
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(later.values()))
+    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    assert {node: counted(hypervisor, node) for node in NODES} == saved
+    for node in NODES:
+        hypervisor.power_off(f"{NAME}-{node}")
+        assert written(hypervisor, node, tmp_path) in (saved[node] - 1, saved[node])
+
+
+def test_nodes_that_a_killed_save_left_paused_go_on(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    session = replace(session_here(BashHere("here", tmp_path, tmp_path), tmp_path), lab=replace(LAB, name=NAME))
+    pending.begin(session, "save", "first")
+    killed = (
+        "import os; from lab.drivers import snapshots; from lab.drivers.hypervisor import Hypervisor\n"
+        f"there = Hypervisor('qemu:///system'); snapshots.suspend_all(there, there.owned_domains({NAME!r}))\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    run([sys.executable, "-c", killed], timeout_s=60, check=False, cwd=ROOT)
+    assert states(hypervisor) == ["paused", "paused"]
+    pending.settle(session, hypervisor)
+    assert states(hypervisor) == ["running", "running"]
+    # Paused by a person: nothing of ours, so it stays as it is.
+    snapshots.suspend_all(hypervisor, domains(hypervisor))
+    pending.settle(session, hypervisor)
+    assert states(hypervisor) == ["paused", "paused"]
+
+
+def test_nodes_that_a_killed_load_left_do_not_meet(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    session = replace(session_here(BashHere("here", tmp_path, tmp_path), tmp_path), lab=replace(LAB, name=NAME))
+    pending.begin(session, "load", "first")
+    snapshots.suspend_all(hypervisor, domains(hypervisor))
+    with pytest.raises(LabError, match="loading first was interrupted") as caught:
+        pending.settle(session, hypervisor)
+    assert "lab.load first" in caught.value.remedy
+    assert states(hypervisor) == ["paused", "paused"]
+
+
+def test_a_save_is_made_listed_loaded_and_forgotten(hypervisor: Hypervisor) -> None:
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    assert states(hypervisor) == ["running", "running"]
+    found = snapshots.parts(hypervisor, domains(hypervisor))
+    assert [(part.node, part.save, part.note) for part in found] == [("one", "first", NOTE), ("two", "first", NOTE)]
+    assert all(part.size_bytes and part.size_bytes > 1000 for part in found)
+    assert faults(hypervisor) == {"first": ""}
+    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    assert states(hypervisor) == ["paused", "paused"]
+    assert len(snapshots.resume_all(hypervisor, domains(hypervisor))) == 2
+    assert states(hypervisor) == ["running", "running"]
+    assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
+    assert faults(hypervisor) == {}
+
+
+def test_a_save_is_loaded_from_any_state(hypervisor: Hypervisor) -> None:
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    hypervisor.power_off(f"{NAME}-one")
+    hypervisor.connection.lookupByName(f"{NAME}-two").suspend()
+    assert states(hypervisor) == ["off", "paused"]
+    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    assert states(hypervisor) == ["paused", "paused"]
+
+
+def test_half_a_save_is_told_and_removed(hypervisor: Hypervisor) -> None:
+    snapshots.save_all(hypervisor, domains(hypervisor)[:1], NOTE)
+    assert faults(hypervisor) == {"first": "two has no snapshot of it"}
+    with pytest.raises(LabError, match="node two has no snapshot of first"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    assert states(hypervisor) == ["running", "running"]
+    snapshots.save_all(hypervisor, domains(hypervisor)[1:], replace(NOTE, token="token-2"))
+    assert faults(hypervisor) == {"first": "the snapshots of the nodes are not of the same moment"}
+    assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
+
+
+def test_a_save_that_fails_leaves_no_half_and_goes_on(hypervisor: Hypervisor) -> None:
+    hypervisor.power_off(f"{NAME}-two")
+    with pytest.raises(LabError, match="node two is off"):
+        snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    assert faults(hypervisor) == {}
+    assert states(hypervisor) == ["running", "off"]
