@@ -142,6 +142,7 @@ def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
 )
 def traffic(
     _context: Context,
+    *,
     profile: str = "study",
     scale: str = "",
     seconds: str = "30",
@@ -287,7 +288,9 @@ def _collection(name: str, *tasks: Any) -> Collection:
 
 
 namespace = Collection(
-    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, traffic, halt, down, list_labs, prune),
+    _collection(
+        "lab", doctor, schema, render, bake, up, status, ssh, console, verify, traffic, halt, down, list_labs, prune
+    ),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,
 )

@@ -79,9 +79,7 @@ def profile_named(name: str) -> Profile:
         LabError: there is none (exit code 2).
     """
     if name not in PROFILES:
-        raise LabError(
-            f"there is no profile {name}", remedy=f"Use one of: {', '.join(sorted(PROFILES))}", exit_code=2
-        )
+        raise LabError(f"there is no profile {name}", remedy=f"Use one of: {', '.join(sorted(PROFILES))}", exit_code=2)
     return PROFILES[name]
 
 
@@ -159,16 +157,6 @@ def _rate_per_s(profile: Profile, kind: LoadKind) -> float:
         "http": profile.http_per_s,
     }
     return rates[kind]
-
-
-def due(rate_per_s: float, elapsed_s: float) -> int:
-    """How many requests of a steady rate should have been sent by now, the first one at 0 s.
-
-    Args:
-        rate_per_s: requests a second.
-        elapsed_s: time since the start, seconds.
-    """
-    return math.floor(rate_per_s * elapsed_s) + 1 if elapsed_s >= 0 else 0
 
 
 def until_due_s(rate_per_s: float, elapsed_s: float, sent: int) -> float:

@@ -20,6 +20,7 @@ class DnsperfStatistics:
         codes: per response code, such as ``NOERROR``, how many answers had it.
         run_s: seconds from the first query to the last answer or time-out.
         latency_ms: ``mean``, ``min``, ``max``; empty when nothing was answered.
+        interrupted: queries that were open when dnsperf was interrupted; nobody knows what would have come of them.
     """
 
     sent: int
@@ -28,6 +29,7 @@ class DnsperfStatistics:
     codes: dict[str, int] = field(default_factory=dict)
     run_s: float = 0.0
     latency_ms: dict[str, float] = field(default_factory=dict)
+    interrupted: int = 0
 
 
 def parse_dnsperf(text: str) -> DnsperfStatistics:
@@ -54,6 +56,7 @@ def parse_dnsperf(text: str) -> DnsperfStatistics:
         return int(value)
 
     sent, completed, lost = count("Queries sent"), count("Queries completed"), count("Queries lost")
+    interrupted = count("Queries interrupted") if "Queries interrupted:" in statistics else 0
     run_s = float(number("Run time (s)"))
     codes_line = re.search(r"^\s*Response codes:(.*)$", statistics, re.MULTILINE)
     codes = {name: int(times) for name, times in _CODE.findall(codes_line[1])} if codes_line else {}
@@ -62,4 +65,4 @@ def parse_dnsperf(text: str) -> DnsperfStatistics:
         raise LabError("dnsperf's statistics cannot be read: no figure for Average Latency (s)")
     names = ("mean", "min", "max")
     latency_ms = dict(zip(names, (float(value) * 1000 for value in latency.groups()), strict=True))
-    return DnsperfStatistics(sent, completed, lost, codes, run_s, latency_ms if completed else {})
+    return DnsperfStatistics(sent, completed, lost, codes, run_s, latency_ms if completed else {}, interrupted)

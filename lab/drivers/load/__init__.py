@@ -102,7 +102,7 @@ def sending(
     except OSError as error:
         raise LabError(explained(error, source, timeout_s), remedy="Start the lab with ./inv lab.up") from error
     servers = {guest.name: guest_ip(lab, guest) for guest in lab.guests}
-    stop = threading.Event()
+    stop, hurry = threading.Event(), threading.Event()
     with TemporaryDirectory(prefix=f"{lab.name}-load-") as work:
         pool = ThreadPoolExecutor(max_workers=max(1, len(streams)))
         try:
@@ -110,13 +110,24 @@ def sending(
             for number, stream in enumerate(streams):
                 place = Path(work) / str(number)
                 place.mkdir()
-                server = servers[stream.guest]
-                zone = lab.network.zone
                 task = Task(
-                    stream, source, server, zone, secrets, seconds, timeout_s, place, ports or ServicePorts(), stop
+                    stream=stream,
+                    source=source,
+                    server=servers[stream.guest],
+                    zone=lab.network.zone,
+                    secrets=secrets,
+                    seconds=seconds,
+                    timeout_s=timeout_s,
+                    work=place,
+                    ports=ports or ServicePorts(),
+                    stop=stop,
+                    hurry=hurry,
                 )
                 futures.append(pool.submit(_send, task))
             yield Sending(tuple(futures), stop)
+        except BaseException:
+            hurry.set()
+            raise
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

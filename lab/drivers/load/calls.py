@@ -74,9 +74,7 @@ def send_calls(task: Task, *, hold_s: float = CALL_HOLD_S) -> Served:
 
 def _telephone(task: Task, extension: str, port: int, control_port: int) -> Telephone:
     password = task.secrets.sip_passwords[extension]
-    return Telephone(
-        extension, password, task.source, port, control_port, task.server, task.ports.sip, task.work
-    )
+    return Telephone(extension, password, task.source, port, control_port, task.server, task.ports.sip, task.work)
 
 
 def _calls(task: Task, calling: Telephone, ringing: Telephone, hold_s: float) -> Served:
@@ -119,7 +117,7 @@ def _hold_on(task: Task, calling: Telephone, program: Program, hold_s: float) ->
     seconds = now_s() - started_s
     if not program.ended():
         calling.call_no_more()
-        wait_ended(program, hold_s + 2 * task.timeout_s, lambda: False)
+        wait_ended(program, hold_s + 2 * task.timeout_s, task.hurry.is_set)
     if not program.ended():
         calling.hang_up()
         wait_ended(program, 2.0, lambda: False)

@@ -46,7 +46,8 @@ def send_dns(task: Task) -> Served:
         kind=stream.kind,
         guest=stream.guest,
         wanted_per_s=stream.rate_per_s,
-        sent=seen.sent,
+        # What was still open at an early end is neither served nor lost.
+        sent=seen.sent - seen.interrupted,
         answered=right,
         wrong=seen.completed - right,
         # dnsperf's own time goes on until the last answer or time-out.

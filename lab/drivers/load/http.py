@@ -31,7 +31,7 @@ def send_http(task: Task) -> Served:
         sent, seconds = at_rate(task, lambda: _start(pool, fetch), lambda seconds: _pass(task, seconds))
     served = [result for result in results if result.ok]
     reasons = sorted({result.detail for result in results if not result.ok})
-    wrong = sum("status" in result.detail for result in results if not result.ok)
+    wrong = sum(result.detail.startswith("GET ") for result in results if not result.ok)
     return Served(
         kind=stream.kind,
         guest=stream.guest,

@@ -102,7 +102,7 @@ def send_radius(task: Task) -> Served:
         order = iter(range(2**62))
         sent, seconds = at_rate(task, lambda: lines[next(order) % count].send(make()), lambda s: _listen(lines, s))
         deadline = Deadline.after(task.timeout_s)
-        while any(line.waits() for line in lines) and not deadline.passed():
+        while any(line.waits() for line in lines) and not deadline.passed() and not task.hurry.is_set():
             _listen(lines, min(0.1, deadline.remaining_s()))
     answered = [latency for line in lines for latency in line.latencies_ms]
     return Served(

@@ -28,7 +28,8 @@ class Task:
         timeout_s: how long each answer is waited for.
         work: existing directory for files of this run.
         ports: where the services listen.
-        stop: set when sending is to end early.
+        stop: set when sending is to end early; what is under way is still waited for.
+        hurry: set when nothing is to be waited for any more.
     """
 
     stream: Stream
@@ -41,6 +42,7 @@ class Task:
     work: Path
     ports: ServicePorts = field(default_factory=ServicePorts)
     stop: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
 
 
 def at_rate(task: Task, send: Callable[[], None], rest: Callable[[float], None]) -> tuple[int, float]:
