@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -215,20 +216,13 @@ def test_many_calls_at_once_are_held_and_completed(tmp_path: Path) -> None:
 
 
 def test_an_exchange_that_stops_shows_as_lost_calls(tmp_path: Path) -> None:
-    results: list[Served] = []
-    with ExitStack() as daemons:
+    with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as daemons:
         daemons.enter_context(exchange(tmp_path))
-        task = call_task(tmp_path, 5, 1.0, 6, timeout_s=1.0)
-        thread = threading.Thread(target=lambda: results.append(send_calls(task, hold_s=1.0)))
-        thread.start()
-        try:
-            wait_until((tmp_path / "load-call.csv").exists, what="the first call", deadline=Deadline.after(10))
-            threading.Event().wait(3)
-            daemons.close()
-        finally:
-            task.stop.wait(0)
-            thread.join()
-    (calls,) = results
+        sending_calls = pool.submit(send_calls, call_task(tmp_path, 5, 1.0, 6, timeout_s=1.0), hold_s=1.0)
+        wait_until((tmp_path / "load-call.csv").exists, what="the first call", deadline=Deadline.after(10))
+        threading.Event().wait(3)
+        daemons.close()
+        calls = sending_calls.result()
     assert calls.answered > 0
     assert calls.lost > 0
     assert calls.sent == calls.answered + calls.lost
