@@ -151,6 +151,9 @@ def test_percentiles_by_nearest_rank() -> None:
 def test_the_table_has_a_line_for_each_stream_and_tells_what_senders_say() -> None:
     good = Served("http", "Soldi", 3.0, 90, 90, 0, 30.0, latency_figures([10.0]))
     bad = not_sent(Stream("sip-call", "SimplesIP", 3.0, 30), 30.0, "102 could not register: no time was left")
+    assert not bad.untried
+    assert not good.untried
+    assert not_sent(Stream("dns", "Passata", 1.0), 1.0, "").untried
     lines = as_text([good, bad]).splitlines()
     assert len(lines) == 4
     assert lines[1].split() == ["http", "Soldi", "3.00", "3.00", "3.00", "90", "90", "0", "0", "10.0", "10.0"]

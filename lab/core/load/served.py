@@ -43,6 +43,11 @@ class Served:
         return max(0, self.sent - self.answered - self.wrong)
 
     @property
+    def untried(self) -> bool:
+        """Whether nothing was sent, and nothing stood in the way: the time was too short for the rate."""
+        return not self.sent and not self.remark
+
+    @property
     def sent_per_s(self) -> float:
         """Requests a second that were sent."""
         return self.sent / self.seconds if self.seconds > 0 else 0.0

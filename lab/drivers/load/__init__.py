@@ -50,17 +50,20 @@ class Sending:
     stop: threading.Event
 
     def wait(self, limit_s: float) -> None:
-        """Wait until all senders have ended by themselves.
+        """Wait until all senders have ended by themselves, or one has failed.
 
         Raises:
             WaitError: they have not when the limit has passed.
         """
         wait_until(
-            lambda: all(future.done() for future in self.futures),
+            lambda: all(future.done() for future in self.futures) or self._failed(),
             what="senders of load to end",
             deadline=Deadline.after(limit_s),
             interval_s=0.1,
         )
+
+    def _failed(self) -> bool:
+        return any(future.done() and future.exception() is not None for future in self.futures)
 
     def finish(self) -> list[Served]:
         """End all senders and return what came of them; may be called again.

@@ -106,7 +106,9 @@ def _calls(task: Task, calling: Telephone, ringing: Telephone, hold_s: float) ->
 def _pressure(task: Task) -> list[str]:
     """How many calls, and when one has failed; statistics once a second, so that a killed sipp leaves some too."""
     stream = task.stream
-    argv = ["-l", str(stream.at_once), "-r", f"{stream.rate_per_s:g}", "-rp", "1000", "-fd", "1"]
+    # Calls begin faster than they end, so that there are soon as many as wanted, and sipp's limit holds their number.
+    begun_per_s = max(1.0, 2 * stream.rate_per_s)
+    argv = ["-l", str(stream.at_once), "-r", f"{begun_per_s:g}", "-rp", "1000", "-fd", "1"]
     return [*argv, "-recv_timeout", str(round(task.timeout_s * 1000))]
 
 
