@@ -48,8 +48,8 @@ class Task:
 def at_rate(task: Task, send: Callable[[], None], rest: Callable[[float], None]) -> tuple[int, float]:
     """Send at a steady rate, whatever is answered, until the time is over or the task is stopped.
 
-    A sender that was held up sends what is due at once, so that the number stays that of the rate; it ends a little late
-    rather than with fewer.
+    A sender that was held up sends what is due at once, so that the number stays that of the rate; it ends a little
+    late rather than with fewer.
 
     Args:
         task: the stream and its limits.
