@@ -132,6 +132,33 @@ def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
     _finish(surface.carry_out("verify", topology=topology, name=name, as_json=json))
 
 
+@task(
+    help={
+        **COMMON,
+        **JSON,
+        "profile": "the load; study is what the study's customers asked for",
+        "scale": "factor of it; 1 under KVM and 0.05 under TCG when not given",
+        "seconds": "how long, from 1 to 3000",
+    }
+)
+def traffic(
+    _context: Context,
+    *,
+    profile: str = "study",
+    scale: str = "",
+    seconds: str = "30",
+    topology: str = DEFAULT,
+    name: str = "",
+    json: bool = False,
+) -> None:
+    """Send the study's own load to the lab, and tell what was sent and served; works while a drill runs.
+
+    Ends with 1 when a service answered nothing. Examples: ./inv lab.traffic --seconds 60
+                                                           ./inv lab.traffic --scale 0.5 --json
+    """
+    _finish(surface.carry_out("traffic", profile, scale, seconds, topology=topology, name=name, as_json=json))
+
+
 @task(help={**COMMON, **JSON})
 def halt(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
     """Stop the lab cleanly and keep its state; lab.up continues it.
@@ -273,6 +300,7 @@ namespace = Collection(
         ssh,
         console,
         verify,
+        traffic,
         halt,
         down,
         list_labs,

@@ -47,6 +47,7 @@ WORKFLOWS = {
     "schema": "lab.workflows.schema:schema",
     "ssh": "lab.workflows.access:ssh",
     "status": "lab.workflows.status:status",
+    "traffic": "lab.workflows.traffic:traffic",
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from lab.core.errors import LabError
@@ -54,6 +55,11 @@ def now_s() -> float:
 def wall_s() -> float:
     """The wall clock, seconds since 1970; only for what is compared with other machines' clocks."""
     return time.time()
+
+
+def stamp() -> str:
+    """The wall clock in UTC as part of a file name, such as ``20261125T101500Z``."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def pause(seconds: float) -> None:

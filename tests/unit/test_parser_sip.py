@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -102,3 +103,17 @@ def test_anything_else_is_no_response(payload: bytes) -> None:
 def test_no_datagram_breaks_the_parser(payload: bytes, prefixed: bool) -> None:
     response = parse_response((b"SIP/2.0 200 " if prefixed else b"") + payload)
     assert response is None or 100 <= response.code <= 699
+
+
+def test_a_run_of_many_calls_tells_how_soon_they_were_answered() -> None:
+    text = (Path(__file__).parent / "recorded/sipp-calls.csv").read_text()
+    assert parse_sipp_statistics(text) == SippStatistics(8, 8, 0, 0, response_ms=4.0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"), [("00:00:01:250000", 1250.0), ("01:02:03:000004", 3723000.004), ("00:00:00:000000", None)]
+)
+def test_times_of_the_statistics(cell: str, expected: float | None) -> None:
+    header, *rows = STATISTICS.splitlines()
+    text = "\n".join([f"{header}ResponseTime1(C);", *(f"{row}{cell};" for row in rows)])
+    assert parse_sipp_statistics(text).response_ms == expected

@@ -172,6 +172,7 @@ def test_all_tasks_are_there() -> None:
         "schema",
         "ssh",
         "status",
+        "traffic",
         "up",
         "verify",
     ]

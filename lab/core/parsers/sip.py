@@ -11,6 +11,7 @@ from lab.core.errors import LabError
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?")
 #: How sipp begins each entry of its error log: date, time, and seconds since 1970.
 _ENTRY = re.compile(r"\d{4}-\d{2}-\d{2}\t\d{2}:\d{2}:\d{2}\.\d+\t\d+\.\d+: ")
+_TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d{6})")
 _UNEXPECTED = re.compile(r"unexpected message for Call-Id.*?received '([^\r\n']*)", re.DOTALL)
 #: Entries that tell of something the scenarios provide for.
 _EXPECTED_ENTRIES = ("jumping to label", "Automatic response mode")
@@ -64,12 +65,14 @@ class SippStatistics:
     Args:
         created, successful, failed: number of calls.
         retransmissions: number of messages sent again.
+        response_ms: mean time until calls were answered, where the scenario times it; None where it does not.
     """
 
     created: int
     successful: int
     failed: int
     retransmissions: int
+    response_ms: float | None = None
 
 
 def parse_sipp_statistics(text: str) -> SippStatistics:
@@ -94,7 +97,17 @@ def parse_sipp_statistics(text: str) -> SippStatistics:
         successful=number("SuccessfulCall(C)"),
         failed=number("FailedCall(C)"),
         retransmissions=number("Retransmissions(C)"),
+        response_ms=_milliseconds(values.get("ResponseTime1(C)", "")),
     )
+
+
+def _milliseconds(text: str) -> float | None:
+    """A time of sipp's statistics, ``hours:minutes:seconds:microseconds``; None when there is none or it is 0."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    hours, minutes, seconds, microseconds = (int(part) for part in found.groups())
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + microseconds / 1000 or None
 
 
 def parse_sipp_errors(text: str) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def probe_radius_accept(
     route = Route(source, server, port)
 
     def request(deadline: Deadline) -> str:
-        reply = _exchange(_access_request(source, secret, username, password), route, deadline)
+        reply = _exchange(access_request(source, secret, username, password), route, deadline)
         if reply.code != AccessAccept:
             raise NotServed(f"{username}: {_named(reply)} instead of Access-Accept")
         return f"Access-Accept for {username}"
@@ -136,7 +136,7 @@ def probe_radius_reject(
     route = Route(source, server, port)
 
     def request(deadline: Deadline) -> str:
-        reply = _exchange(_access_request(source, secret, username, token_hex(12)), route, deadline)
+        reply = _exchange(access_request(source, secret, username, token_hex(12)), route, deadline)
         if reply.code != AccessReject:
             raise NotServed(f"{username} with a wrong password: {_named(reply)} instead of Access-Reject")
         return f"Access-Reject for {username} with a wrong password"
@@ -177,11 +177,7 @@ def probe_radius_accounting(
     route = Route(source, server, port)
 
     def request(deadline: Deadline) -> str:
-        packet = AcctPacket(secret=secret.encode(), dict=_dictionary())
-        _describe(packet, source, username)
-        packet["Acct-Status-Type"] = "Start"
-        packet["Acct-Session-Id"] = identifier
-        packet["Acct-Authentic"] = "RADIUS"
+        packet = accounting_request(source, secret, username, identifier)
         reply = _exchange(packet, route, deadline)
         if reply.code != AccountingResponse:
             raise NotServed(f"session {identifier}: {_named(reply)} instead of Accounting-Response")
@@ -201,11 +197,31 @@ def _dictionary() -> Any:
     return Dictionary(io.StringIO(DICTIONARY))
 
 
-def _access_request(source: IPv4Address, secret: str, username: str, password: str) -> Any:
+def access_request(source: IPv4Address, secret: str, username: str, password: str) -> Any:
+    """An Access-Request by PAP with a Message-Authenticator; the arguments are those of the probes."""
     packet = AuthPacket(secret=secret.encode(), dict=_dictionary(), message_authenticator=True)
     _describe(packet, source, username)
     packet["User-Password"] = packet.PwCrypt(password)
     return packet
+
+
+def accounting_request(source: IPv4Address, secret: str, username: str, session: str) -> Any:
+    """An Accounting-Request for the start of a session; the arguments are those of the probes."""
+    packet = AcctPacket(secret=secret.encode(), dict=_dictionary())
+    _describe(packet, source, username)
+    packet["Acct-Status-Type"] = "Start"
+    packet["Acct-Session-Id"] = session
+    packet["Acct-Authentic"] = "RADIUS"
+    return packet
+
+
+def reply_to(packet: Any, payload: bytes) -> Any:
+    """The reply to a request that a datagram holds, its authenticator checked; None when it holds anything else."""
+    try:
+        reply = packet.CreateReply(packet=payload)
+        return reply if packet.VerifyReply(reply, payload) else None
+    except PacketError:
+        return None
 
 
 def _describe(packet: Any, source: IPv4Address, username: str) -> None:
@@ -221,11 +237,7 @@ def _describe(packet: Any, source: IPv4Address, username: str) -> None:
 
 def _exchange(packet: Any, route: Route, deadline: Deadline) -> Packet:
     def understood(payload: bytes) -> Packet | None:
-        try:
-            reply = packet.CreateReply(packet=payload)
-            return reply if packet.VerifyReply(reply, payload) else None
-        except PacketError:
-            return None
+        return reply_to(packet, payload)
 
     return ask(route, packet.RequestPacket(), deadline, understood)
 

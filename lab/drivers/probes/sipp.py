@@ -63,10 +63,12 @@ class Telephone:
         if left_s <= 0:
             return "no time was left"
         stem = f"{log or scenario}-{self.extension}"
-        fields = self._write_fields(stem, third_field)
+        fields = self.write_fields(stem, third_field)
         try:
             with as_file(files("lab.drivers.probes") / "sip" / f"{scenario}.xml") as document:
-                argv = self._argv(document, fields, stem, left_s, once)
+                argv = self.argv(document, fields, stem, left_s)
+                argv += ["-timeout_error", "-trace_msg", "-message_file", str(self.work / f"{stem}.messages")]
+                argv += ["-m", "1"] if once else []
                 result = run(argv, timeout_s=left_s + GRACE_S, check=False, remedy=REMEDY, cwd=self.work)
         except ProcessError as error:
             if error.result.returncode < 0:
@@ -78,9 +80,16 @@ class Telephone:
 
     def hang_up(self) -> None:
         """Tell the sipp that plays this telephone's scenario, if one still does, to end at once."""
+        self._command(b"Q")
+
+    def call_no_more(self) -> None:
+        """Tell it to begin no further call, and to end when those that there are have ended."""
+        self._command(b"q")
+
+    def _command(self, word: bytes) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             control.bind((str(self.address), 0))
-            control.sendto(b"Q", (str(self.address), self.control_port))
+            control.sendto(word, (str(self.address), self.control_port))
 
     def wait_until_listening(self, deadline: Deadline, hopeless: Callable[[], str]) -> None:
         """Wait until something listens on the telephone's port.
@@ -101,7 +110,13 @@ class Telephone:
             hopeless=hopeless,
         )
 
-    def _write_fields(self, stem: str, third_field: str) -> Path:
+    def write_fields(self, stem: str, third_field: str) -> Path:
+        """Write what the scenarios call fields, password included; to be removed as soon as sipp has ended.
+
+        Args:
+            stem: name of the file in the work directory, without its ending.
+            third_field: what the scenario calls field 2.
+        """
         credentials = f"[authentication username={self.extension} password={self.password}]"
         path = self.work / f"{stem}.fields"
         path.unlink(missing_ok=True)
@@ -110,15 +125,21 @@ class Telephone:
             file.write(f"SEQUENTIAL\n{self.extension};{credentials};{third_field}\n")
         return path
 
-    def _argv(self, document: Path, fields: Path, stem: str, left_s: float, once: bool) -> list[str]:
+    def argv(self, document: Path, fields: Path, stem: str, left_s: float) -> list[str]:
+        """Sipp playing a scenario at this place, as an argument vector.
+
+        Args:
+            document: the scenario.
+            fields: see :meth:`write_fields`.
+            stem: beginning of the names of the files left in the work directory.
+            left_s: seconds after which it ends by itself.
+        """
         own = str(self.address)
         argv = ["sipp", f"{self.exchange}:{self.exchange_port}", "-sf", str(document), "-inf", str(fields)]
         argv += ["-i", own, "-p", str(self.port), "-mi", own, "-ci", own, "-cp", str(self.control_port)]
-        argv += ["-nostdin", "-aa", "-timeout", f"{max(1, int(left_s))}s", "-timeout_error"]
+        argv += ["-nostdin", "-aa", "-timeout", f"{max(1, int(left_s))}s"]
         argv += ["-trace_stat", "-stf", str(self.work / f"{stem}.csv")]
-        argv += ["-trace_err", "-error_file", str(self.work / f"{stem}.errors")]
-        argv += ["-trace_msg", "-message_file", str(self.work / f"{stem}.messages")]
-        return [*argv, "-m", "1"] if once else argv
+        return [*argv, "-trace_err", "-error_file", str(self.work / f"{stem}.errors")]
 
     def _verdict(self, result: Result, stem: str) -> str:
         if result.returncode == _EXIT_CANNOT_BIND:
