@@ -112,6 +112,11 @@ def test_a_log_tells_of_processes_migrations_and_ends() -> None:
     assert (second.incoming, second.end_s) == (True, None)
 
 
+def test_a_node_where_a_guest_never_was_has_nothing_to_tell() -> None:
+    assert residences("", "passata", "brina") == ()
+    assert residences("no word of a start\n", "passata", "brina") == ()
+
+
 def test_a_start_without_a_word_about_the_end_before_leaves_it_open() -> None:
     begin, _, rest = LOG.partition("2026-11-25 03:50:00.500")
     log = begin + rest[rest.index("2026-11-25 03:55:00") :]

@@ -51,8 +51,9 @@ def residences(log: str, guest: str, node: str) -> tuple[Residence, ...]:
     """
     found: list[Residence] = []
     matches = list(_EVENT.finditer(log))
-    ends = [match.start() for match in matches[1:]] + [len(log)]
-    for match, until in zip(matches, ends, strict=True):
+    ends = [*(match.start() for match in matches[1:]), len(log)]
+    # A node where the guest never was has no log, and so one end too many.
+    for match, until in zip(matches, ends, strict=False):
         at_s = _seconds(match[1])
         if match[3] is None:
             incoming = _INCOMING.search(log, match.end(), until) is not None
