@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from lab.core.drills.record import DrillRecord, ObjectiveResult
-from lab.core.report.wording import NOT_ENDED, ground, printable, seconds
+from lab.core.report.wording import NOT_ENDED, ground_of, printable, seconds
 
 Element = ElementTree.Element
 
@@ -36,7 +36,7 @@ def _suite(record: DrillRecord) -> Element:
     cases += [_case(record, f"objective: {one.service}", _missed(one)) for one in record.objectives]
     suite = Element(
         "testsuite",
-        name=printable(f"{record.identifier} ({ground(record.accelerator, record.time_scale)})"),
+        name=printable(f"{record.identifier} ({ground_of(record)})"),
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors="0",

@@ -17,6 +17,7 @@ from lab.core.report.tables import Table
 from lab.core.report.wording import (
     NOT_ENDED,
     downtime,
+    ground_of,
     heading,
     longest,
     outage_length,
@@ -48,6 +49,7 @@ class DrillPart:
         identifier: unique on the page, for links.
         record: the drill.
         heading: with what it was measured on.
+        ground: what it was measured on.
         verdict: in a word.
         summary: the cells of its row in the table of drills, under :data:`SUMMARY_COLUMNS`.
         lanes: time line and outages.
@@ -59,6 +61,7 @@ class DrillPart:
     identifier: str
     record: DrillRecord
     heading: str
+    ground: str
     verdict: str
     summary: tuple[str, ...]
     lanes: Picture
@@ -111,6 +114,7 @@ def drill_part(record: DrillRecord, identifier: str) -> DrillPart:
         identifier=identifier,
         record=record,
         heading=heading(record),
+        ground=ground_of(record),
         verdict=verdict(record.ok),
         summary=summary_row(record),
         lanes=_lanes_picture(record, identifier),
@@ -167,25 +171,35 @@ def phases_table(record: DrillRecord) -> Table:
         )
         for phase in record.phases
     )
-    return Table("Phases", ("from the fault", "phase", "of", "told by", "uncertainty", "in its words"), rows)
+    return Table(
+        f"Phases ({ground_of(record)})",
+        ("from the fault", "phase", "of", "told by", "uncertainty", "in its words"),
+        rows,
+    )
 
 
 def streams_table(record: DrillRecord) -> Table:
     """What clients saw of each stream."""
     rows = tuple(_stream_row(stream) for stream in record.streams)
     return Table(
-        "Availability and latency",
-        ("stream", "address", "every", "waits", "requests", "lost", "available", "longest outage", *_latency_columns()),
+        f"Availability and latency ({ground_of(record)})",
+        (
+            "stream",
+            "address",
+            "every",
+            "waits",
+            "requests",
+            "lost",
+            "available",
+            "longest outage",
+            *(f"{name} ms" for name in PERCENTILES),
+        ),
         rows,
         (
             "Available: share of the recorded time outside of outages; it belongs to this drill, not to a month. "
             "Latencies are those of answered requests, in milliseconds.",
         ),
     )
-
-
-def _latency_columns() -> tuple[str, ...]:
-    return tuple(name if name == "max" else f"{name} ms" for name in PERCENTILES[:-1]) + ("max ms",)
 
 
 def _stream_row(stream: StreamFigures) -> tuple[str, ...]:
@@ -207,7 +221,7 @@ def outages_table(record: DrillRecord) -> Table:
     """Every outage with its margins."""
     rows = tuple(_outage_row(stream, outage) for stream in record.streams for outage in stream.outages)
     return Table(
-        "Outages",
+        f"Outages ({ground_of(record)})",
         ("stream", "from", "to", "length", "may have begun earlier by", "may have ended earlier by", "requests lost"),
         rows,
         ("Times are seconds from the fault. What happened between two requests is not known; that is the margin.",),
@@ -232,7 +246,7 @@ def boots_table(record: DrillRecord) -> Table:
         (node, before, after, "the same" if before == after else "another")
         for node, (before, after) in record.boot_ids.items()
     )
-    return Table("Boot ids", ("node", "before", "after", "is"), rows)
+    return Table(f"Boot ids ({ground_of(record)})", ("node", "before", "after", "is"), rows)
 
 
 def _lanes_picture(record: DrillRecord, identifier: str) -> Picture:

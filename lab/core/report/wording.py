@@ -46,6 +46,11 @@ def ground(accelerator: str, time_scale: float) -> str:
     return f"{accelerator.upper()}, time scale {time_scale:g}"
 
 
+def ground_of(record: DrillRecord) -> str:
+    """On what a drill was done, for headings."""
+    return ground(record.accelerator, record.time_scale)
+
+
 def target(record: DrillRecord) -> str:
     """What a drill was done to: its guest, else its node, else the lab."""
     return record.guest or record.node or record.lab
@@ -53,7 +58,7 @@ def target(record: DrillRecord) -> str:
 
 def heading(record: DrillRecord) -> str:
     """Such as ``power-off of brina (TCG, time scale 3)``."""
-    return f"{record.drill} of {target(record)} ({ground(record.accelerator, record.time_scale)})"
+    return f"{record.drill} of {target(record)} ({ground_of(record)})"
 
 
 def verdict(ok: bool) -> str:
