@@ -131,6 +131,36 @@ def verify(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
     _finish(surface.carry_out("verify", topology=topology, name=name, as_json=json))
 
 
+@task(
+    help={
+        **COMMON,
+        **JSON,
+        "output": "directory to write to instead of build/<lab>/report, which lab.down removes",
+        "power-offs": "power failures of each node in a year that the projections assume",
+        "maintenances": "planned restarts of each node in a year that the projections assume",
+    }
+)
+def report(
+    _context: Context,
+    topology: str = DEFAULT,
+    name: str = "",
+    *,
+    output: str = "",
+    power_offs: float = 12.0,
+    maintenances: float = 24.0,
+    json: bool = False,
+) -> None:
+    """Draw the report on all drills of the lab: a page, tables against the study, plots, JSON, JUnit.
+
+    Needs the records only, not the running lab. Ends with 0 also when drills in it failed.
+
+    Examples: ./inv lab.report
+              ./inv lab.report --output ~/drills-of-november
+    """
+    rates = (power_offs, maintenances)
+    _finish(surface.carry_out("report", output, rates, topology=topology, name=name, as_json=json))
+
+
 @task(help={**COMMON, **JSON})
 def halt(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
     """Stop the lab cleanly and keep its state; lab.up continues it.
@@ -261,7 +291,9 @@ def _collection(name: str, *tasks: Any) -> Collection:
 
 
 namespace = Collection(
-    _collection("lab", doctor, schema, render, bake, up, status, ssh, console, verify, halt, down, list_labs, prune),
+    _collection(
+        "lab", doctor, schema, render, bake, up, status, ssh, console, verify, report, halt, down, list_labs, prune
+    ),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,
 )

@@ -34,13 +34,14 @@ WORKFLOWS = {
     "list": "lab.workflows.listing:list_labs",
     "prune": "lab.workflows.prune:prune",
     "render": "lab.workflows.render:render",
+    "report": "lab.workflows.report:report",
     "schema": "lab.workflows.schema:schema",
     "ssh": "lab.workflows.access:ssh",
     "status": "lab.workflows.status:status",
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
 }
-WITHOUT_LIBVIRT = ("render", "schema", "bake")
+WITHOUT_LIBVIRT = ("render", "report", "schema", "bake")
 
 
 def workflow(verb: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ matplotlib is imported when the first plot is drawn: it takes a second and nothi
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.core.drills.record import DrillRecord, StreamFigures
 from lab.core.report.lanes import span
@@ -25,7 +25,7 @@ LANE_COLOUR = "#e4ecf5"
 CURVE_COLOUR = "#1f5fa8"
 FAULT_COLOUR = "#8a5a00"
 #: Same input, same bytes: no date, no random identifiers; and a dollar in a name is a dollar, not mathematics.
-SETTINGS = {"svg.hashsalt": "ha-lab", "svg.fonttype": "none", "text.parse_math": False}
+SETTINGS: Any = {"svg.hashsalt": "ha-lab", "svg.fonttype": "none", "text.parse_math": False}
 
 
 def plots(record: DrillRecord) -> dict[str, bytes]:

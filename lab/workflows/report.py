@@ -43,17 +43,18 @@ class Found:
     unreadable: tuple[str, ...]
 
 
-def report(options: Options, output: str = "", rates: Rates | None = None) -> Outcome:
+def report(options: Options, output: str = "", rates: tuple[float, float] | None = None) -> Outcome:
     """Write the report. It succeeds when it is written, also when drills in it failed.
 
     Args:
         options: what was asked for.
         output: directory to write to; empty for ``build/<lab>/report``.
-        rates: what the projections assume; None for the usual.
+        rates: power-offs and maintenances of each node in a year that projections assume; None for the usual.
 
     Raises:
-        LabError: there is no drill, none of them can be read, or the report cannot be written.
+        LabError: there is no drill, none of them can be read, a rate cannot be, or the report cannot be written.
     """
+    assumed = Rates(*rates) if rates else Rates()
     lab = load_lab(options)
     drills = options.build / lab.name / DRILLS_FOLDER
     found = read_records(drills)
@@ -64,9 +65,9 @@ def report(options: Options, output: str = "", rates: Rates | None = None) -> Ou
             details=found.unreadable,
         )
     folder = Path(output).expanduser() if output else options.build / lab.name / REPORT_FOLDER
-    tables = study_tables(found.records, node_order(found.records, lab.node_names), rates or Rates())
+    tables = study_tables(found.records, node_order(found.records, lab.node_names), assumed)
     page = render_page(load_template(TEMPLATE), lab.name, found.records, tables, found.unreadable)
-    figures = json.dumps(figures_document(lab.name, found.records, tables), indent=2, ensure_ascii=False)
+    figures = json.dumps(figures_document(lab.name, found.records, tables), ensure_ascii=False)
     tree = {
         PAGE_FILE: page,
         "figures.json": figures + "\n",

@@ -163,6 +163,7 @@ def test_all_tasks_are_there() -> None:
         "list",
         "prune",
         "render",
+        "report",
         "schema",
         "ssh",
         "status",

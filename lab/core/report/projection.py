@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.core.drills.record import DrillRecord
+from lab.core.errors import LabError
 from lab.core.measurement.availability import FailureRate, projected
 from lab.core.report.means import Mean, mean_of, worst_service
 
@@ -17,10 +18,17 @@ class Rates:
     Args:
         power_offs_per_year: hard failures of each node in a year.
         maintenances_per_year: planned restarts of each node in a year.
+
+    Raises:
+        LabError: a rate is negative or no number (exit code 2).
     """
 
     power_offs_per_year: float = 12.0
     maintenances_per_year: float = 24.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= rate < float("inf") for rate in (self.power_offs_per_year, self.maintenances_per_year)):
+            raise LabError(f"{self} cannot be", remedy="Give rates of 0 or more", exit_code=2)
 
     @property
     def by_drill(self) -> dict[str, float]:

@@ -14,12 +14,12 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def seconds(value: float | None, missing: str = NOT_MEASURED) -> str:
-    """Seconds with one digit, two below one second: ``81.2 s``, ``0.25 s``; ``missing`` for None."""
+    """Seconds with one digit, two below ten: ``81.2 s``, ``0.25 s``; ``missing`` for None."""
     if value is None:
         return missing
     if value == 0:
         return "0 s"
-    return f"{value:.2f} s" if abs(value) < 1 else f"{value:.1f} s"
+    return f"{value:.2f} s" if abs(value) < 10 else f"{value:.1f} s"
 
 
 def downtime(value: float | None, missing: str = NOT_MEASURED) -> str:
