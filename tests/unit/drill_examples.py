@@ -27,11 +27,20 @@ KINDS: dict[str, tuple[StreamKind, ...]] = {
 ADDRESSES = {
     name: f"10.81.26.{last}"
     for name, last in {
-        **{"brina": 11, "piova": 12, "Passata": 21, "Speedauth": 22, "Masterauth": 23, "Soldi": 24, "SimplesIP": 25}
+        "brina": 11,
+        "piova": 12,
+        "Passata": 21,
+        "Speedauth": 22,
+        "Masterauth": 23,
+        "Soldi": 24,
+        "SimplesIP": 25,
     }.items()
 }
 Dark = Sequence[tuple[float, float]]
-HOSTILE = "</pre></script><script>alert('x')</script><img src=x onerror=\"alert(1)\"> & $\\frac{1}{0}$ \x00\x1b[31m ]]> {{ 7*7 }}"
+HOSTILE = (
+    "</pre></script><script>alert('x')</script><img src=x onerror=\"alert(1)\"> & $\\frac{1}{0}$ "
+    "\x00\x1b[31m ]]> {{ 7*7 }}"
+)
 
 
 def recording(
@@ -172,10 +181,14 @@ def hostile() -> DrillRecord:
     stream = replace(good.streams[3], kind=HOSTILE, target=HOSTILE, address=HOSTILE)
     return replace(
         good,
-        **{
-            name: HOSTILE
-            for name in ("identifier", "drill", "node", "guest", "lab", "accelerator", "fault_at", "topology")
-        },
+        identifier=HOSTILE,
+        drill=HOSTILE,
+        node=HOSTILE,
+        guest=HOSTILE,
+        lab=HOSTILE,
+        accelerator=HOSTILE,
+        fault_at=HOSTILE,
+        topology=HOSTILE,
         phases=(Phase("fault", 0.0, HOSTILE, HOSTILE, 1.0, HOSTILE), Phase(HOSTILE, 3.0)),
         streams=(stream, *good.streams[:2]),
         audits=(AuditResult(HOSTILE, False, (HOSTILE,)),),

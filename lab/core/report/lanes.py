@@ -11,7 +11,7 @@ from lab.core.report.svg import Scale, element, words
 from lab.core.report.wording import heading, longest, outage_length, percent, seconds
 
 WIDTH = 960
-LEFT = 190
+LEFT = 205
 RIGHT = 100
 TOP = 8
 ROW = 22
@@ -89,7 +89,7 @@ def lanes(record: DrillRecord, identifier: str) -> str:
     )
 
 
-def time_axis(scale: Scale, top: float, bottom: float, wanted: int = 8) -> list[str]:
+def time_axis(scale: Scale, top: float, bottom: float, wanted: int = 12) -> list[str]:
     """Marks with a grid, and the moment of the fault; the axis stands below ``bottom``."""
     parts = []
     for mark in scale.marks(wanted, time=True):

@@ -29,7 +29,7 @@ from lab.core.report.wording import (
 )
 
 MIGRATION_DRILL = "live-migrate"
-SUMMARY_COLUMNS = ("drill", "of", "when", "took", "longest outage of a service", "lost", "audits", "objectives")
+SUMMARY_COLUMNS = ("drill", "of", "longest outage of a service", "lost", "audits", "objectives", "took", "when")
 PERCENTILES = ("p50", "p90", "p99", "max")
 
 
@@ -137,12 +137,12 @@ def summary_row(record: DrillRecord) -> tuple[str, ...]:
     return (
         record.drill,
         target(record),
-        record.fault_at,
-        downtime(record.duration_s),
         worst_outage(record),
         str(sum(stream.requests - stream.answered for stream in record.streams)),
         f"{held} of {len(record.audits)} hold",
         f"{met} of {len(record.objectives)} met" if record.objectives else "none set",
+        downtime(record.duration_s),
+        record.fault_at,
     )
 
 

@@ -30,6 +30,10 @@ from lab.core.report.wording import NOT_MEASURED, downtime, percent, seconds
 
 DAY_S = 24 * 3600.0
 NONE_PUBLISHED = "-"
+#: Of the tables of one kind, those that explain how it is measured or reckoned.
+FIRST_TEST = study.TESTS[0].table
+FIRST_PROJECTION = "7.5"
+AS_FIRST_PROJECTION = f"Not measured: reckoned as in table {FIRST_PROJECTION}."
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 PING_NOTE = "Measured with ping, as the study did; the study's figures are whole seconds on real servers."
 SERVICE_NOTE = "The last row asks the service itself, each guest by its worst stream; the study has no such figure."
@@ -52,8 +56,8 @@ def study_tables(records: Sequence[DrillRecord], nodes: Sequence[str], rates: Ra
         projections = {guest: project(own, guest, nodes, rates) for guest in guest_names(own)}
         found += [
             _month_table(projections, ground, rates),
-            _month_downtime_table(projections, ground, rates),
-            _year_table(projections, ground, rates),
+            _month_downtime_table(projections, ground),
+            _year_table(projections, ground),
         ]
     return tuple(found)
 
@@ -65,7 +69,8 @@ def _test_table(test: study.Test, records: Sequence[DrillRecord], nodes: Sequenc
     ]
     rows.append(_mean_row("guest", test.guest, ping_of_guests(records, test.drill)))
     rows.append(_mean_row("guest's service", None, service_of_guests(records, test.drill)))
-    notes = [PING_NOTE, SERVICE_NOTE, MARGIN_NOTE]
+    first = test.table == FIRST_TEST
+    notes = [PING_NOTE, SERVICE_NOTE, MARGIN_NOTE] if first else [f"Measured as in table {FIRST_TEST}."]
     if test.drill == "power-off":
         notes.append(f"Before its cluster, the study reckoned with about {study.WITHOUT_CLUSTER_S:.0f} s.")
     return Table(
@@ -131,7 +136,7 @@ def _month_table(projections: dict[str, Projection], ground: Ground, rates: Rate
             )
         )
     return Table(
-        f"Table 7.5, availability in one month ({ground})",
+        f"Table {FIRST_PROJECTION}, availability in one month ({ground})",
         ("", "study, before", "study, with cluster", "here, projected", "nines"),
         tuple(rows),
         _projection_notes(projections, rates),
@@ -139,7 +144,7 @@ def _month_table(projections: dict[str, Projection], ground: Ground, rates: Rate
     )
 
 
-def _month_downtime_table(projections: dict[str, Projection], ground: Ground, rates: Rates) -> Table:
+def _month_downtime_table(projections: dict[str, Projection], ground: Ground) -> Table:
     rows = []
     for guest, projection in projections.items():
         there = study.service(guest)
@@ -157,12 +162,12 @@ def _month_downtime_table(projections: dict[str, Projection], ground: Ground, ra
         f"Table 7.6, downtime in one month of {MONTH_S / DAY_S:.0f} days ({ground})",
         ("", "study, before", "study, with cluster", "here, projected"),
         tuple(rows),
-        _projection_notes(projections, rates),
+        (AS_FIRST_PROJECTION,),
         projection=True,
     )
 
 
-def _year_table(projections: dict[str, Projection], ground: Ground, rates: Rates) -> Table:
+def _year_table(projections: dict[str, Projection], ground: Ground) -> Table:
     rows = []
     for guest, projection in projections.items():
         there = study.service(guest)
@@ -181,7 +186,7 @@ def _year_table(projections: dict[str, Projection], ground: Ground, rates: Rates
         f"Table 5.1, availability in 2015 against a year here ({ground})",
         ("", "study, 2015", "here, projected", "nines", "downtime a year", f"above {percent(study.TARGET)}"),
         tuple(rows),
-        _projection_notes(projections, rates),
+        (AS_FIRST_PROJECTION,),
         projection=True,
     )
 
