@@ -9,7 +9,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from lab.core.drills.record import DrillRecord, StreamFigures
-from lab.core.report.lanes import span
+from lab.core.report.lanes import shortened, span
 from lab.core.report.latency import pieces
 from lab.core.report.wording import heading, longest
 
@@ -71,12 +71,12 @@ def _outages(record: DrillRecord) -> Figure:
         # With an edge, so that the shortest outage is still a line.
         axes.broken_barh(bars, (place - 0.3, 0.6), facecolors=OUTAGE_COLOUR, edgecolors=OUTAGE_COLOUR, linewidth=0.8)
         axes.text(end_s, place, f" {longest(stream)}", va="center", fontsize=8)
-    axes.set_yticks(range(len(record.streams)), [stream.name for stream in record.streams], fontsize=8)
+    axes.set_yticks(range(len(record.streams)), [_label(stream.name, 40) for stream in record.streams], fontsize=8)
     axes.set_ylim(len(record.streams) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     _along_time(record, axes)
     axes.set_xlabel("seconds from the fault")
-    axes.set_title(f"Outages: {heading(record)}", loc="left", fontsize=10)
+    axes.set_title(_label(f"Outages: {heading(record)}", 110), loc="left", fontsize=10)
     return figure
 
 
@@ -89,7 +89,7 @@ def _latency(record: DrillRecord) -> Figure:
     for (axes,), stream in zip(rows, record.streams, strict=True):
         _curve(record, stream, axes)
     rows[-1][0].set_xlabel("seconds from the fault")
-    figure.suptitle(f"Latency: {heading(record)}", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(_label(f"Latency: {heading(record)}", 110), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -103,9 +103,14 @@ def _curve(record: DrillRecord, stream: StreamFigures, axes: Axes) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("ms", fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.set_title(stream.name, loc="left", fontsize=8)
+    axes.set_title(_label(stream.name), loc="left", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     _along_time(record, axes)
+
+
+def _label(text: str, letters: int = 60) -> str:
+    """Text that every font has signs for, on one line and not longer than the picture."""
+    return shortened("".join(letter if letter.isprintable() else "?" for letter in text), letters)
 
 
 def _along_time(record: DrillRecord, axes: Axes) -> None:

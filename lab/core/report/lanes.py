@@ -154,8 +154,8 @@ def _outage(stream: StreamFigures, outage: OutageFigure, top: float, scale: Scal
         x = max(scale.at, bar.x - before)
         parts.append(element("rect", x=x, y=top + BAR / 2 - 1, width=bar.x - x, height=2, class_="unsure"))
     after = min(bar.width, outage.end_uncertainty_s * scale.per_unit)
-    # Thinner than a hair it would only smear the edge.
-    if after >= 1:
+    # Where the bar is narrow the pale part would hide it.
+    if after >= 1 and bar.width - after >= LEAST_WIDTH:
         x = bar.x + bar.width - after
         parts.append(element("rect", x=x, y=top + 3, width=after, height=BAR - 6, class_="maybe"))
     return parts

@@ -55,7 +55,7 @@ def latency_curve(record: DrillRecord, stream: StreamFigures, identifier: str, *
         element("text", words("ms"), x=LEFT - 6, y=14, class_="mark end"),
         *_ground(stream, across, bottom),
         *_upward_marks(upwards, LEFT, width - RIGHT, 5 if large else 3),
-        *time_axis(across, TOP, bottom, 8 if large else 4),
+        *time_axis(across, TOP, bottom, 12 if large else 6),
         *(_phase_marks(record, across, bottom) if large else ()),
         *(_piece(piece, across, upwards) for piece in pieces(stream.curve)),
     ]

@@ -214,7 +214,8 @@ def _projection_notes(projections: dict[str, Projection], rates: Rates) -> tuple
     lacking = sorted({drill for one in projections.values() for drill in one.lacking})
     if lacking:
         notes.append(f"Left open, because these drills are not there: {', '.join(lacking)}; or set their rate to 0.")
-    ignored = sorted({drill for one in projections.values() for drill in one.ignored})
+    projected_ones = [one for one in projections.values() if one.availability is not None]
+    ignored = sorted({drill for one in projected_ones for drill in one.ignored})
     if ignored:
         notes.append(f"Taken as no outage for guests at home elsewhere, without a drill of it: {', '.join(ignored)}.")
     return tuple(notes)
