@@ -1,4 +1,4 @@
-"""The tasks of practice, for ``tasks.py``: drills that break a lab, and saves that bring it back."""
+"""The tasks of practice, for ``tasks.py``: drills that break a lab, reports on them, and saves that bring it back."""
 
 from __future__ import annotations
 
@@ -111,4 +111,34 @@ def forget(_context: Context, save: str, topology: str = DEFAULT, name: str = ""
     finish(surface.carry_out("forget", save, topology=topology, name=name, as_json=json))
 
 
-TASKS: tuple[Any, ...] = (drill, save_lab, load, reset, saves, forget)
+@task(
+    help={
+        **COMMON,
+        **JSON,
+        "output": "directory to write to instead of build/<lab>/report, which lab.down removes",
+        "power-offs": "power failures of each node in a year that the projections assume",
+        "maintenances": "planned restarts of each node in a year that the projections assume",
+    }
+)
+def report(
+    _context: Context,
+    topology: str = DEFAULT,
+    name: str = "",
+    *,
+    output: str = "",
+    power_offs: float = 12.0,
+    maintenances: float = 24.0,
+    json: bool = False,
+) -> None:
+    """Draw the report on all drills of the lab: a page, tables against the study, plots, JSON, JUnit.
+
+    Needs the records only, not the running lab. Ends with 0 also when drills in it failed.
+
+    Examples: ./inv lab.report
+              ./inv lab.report --output ~/drills-of-november
+    """
+    rates = (power_offs, maintenances)
+    finish(surface.carry_out("report", output, rates, topology=topology, name=name, as_json=json))
+
+
+TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget)

@@ -44,6 +44,7 @@ WORKFLOWS = {
     "reset": "lab.workflows.snapshot:reset",
     "save": "lab.workflows.snapshot:save",
     "saves": "lab.workflows.snapshot:saves",
+    "report": "lab.workflows.report:report",
     "schema": "lab.workflows.schema:schema",
     "ssh": "lab.workflows.access:ssh",
     "status": "lab.workflows.status:status",
@@ -51,7 +52,7 @@ WORKFLOWS = {
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
 }
-WITHOUT_LIBVIRT = ("render", "schema", "bake")
+WITHOUT_LIBVIRT = ("render", "report", "schema", "bake")
 
 
 def workflow(verb: str) -> Callable[..., Any]:

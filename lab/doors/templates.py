@@ -28,12 +28,16 @@ def load_templates(root: Path) -> dict[str, str]:
         if not (root / folder).is_dir():
             raise LabError(f"the folder {folder} is missing below {root}", remedy="run inside a complete checkout")
         paths += [path for path in (root / folder).rglob("*") if path.suffix == ".j2" or path.name == TABLE]
-    texts: dict[str, str] = {}
-    for path in sorted(paths):
-        try:
-            texts[path.relative_to(root).as_posix()] = path.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LabError(
-                f"cannot read the template {path}: {error}", remedy="restore it from the repository"
-            ) from error
-    return texts
+    return {path.relative_to(root).as_posix(): load_template(path) for path in sorted(paths)}
+
+
+def load_template(path: Path) -> str:
+    """The text of one template.
+
+    Raises:
+        LabError: it is missing, or not UTF-8 text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read the template {path}: {error}", remedy="restore it from the repository") from error

@@ -169,6 +169,7 @@ def test_all_tasks_are_there() -> None:
         "reset",
         "save",
         "saves",
+        "report",
         "schema",
         "ssh",
         "status",
