@@ -135,7 +135,7 @@ class Storage:
     resync_rate: str = "50M"
     ocfs2_cluster: str = "clusterocfs"
     ocfs2_port: int = 7777
-    ocfs2_heartbeat_threshold: int = 31
+    ocfs2_heartbeat_threshold: int = 11
     mount_point: str = "/var/lib/libvirt/images/ocfs"
     pool: str = "ocfs"
 
@@ -175,15 +175,18 @@ class Fencing:
 
 @dataclass(frozen=True)
 class Timing:
-    """The declared factors of slow machines; the accelerator chooses which one becomes :attr:`Lab.time_scale`.
+    """The declared factors of slow machines; the accelerator chooses those of :class:`Lab`.
 
     Args:
-        scale_under_tcg: factor where the nodes' processors are emulated.
-        scale_under_kvm: factor under hardware virtualisation.
+        scale_under_tcg, scale_under_kvm: :attr:`Lab.time_scale` where the nodes' processors are emulated, and under
+            hardware virtualisation.
+        detection_under_tcg, detection_under_kvm: :attr:`Lab.detection_scale`, likewise.
     """
 
     scale_under_tcg: float = 3.0
     scale_under_kvm: float = 1.0
+    detection_under_tcg: float = 1.5
+    detection_under_kvm: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,10 @@ class Lab:
     Args:
         name: ``[a-z][a-z0-9]{0,9}``; carried by everything the lab owns on the host.
         accelerator: what the nodes run under; decided by pre-flight, ``tcg`` in a plain rendering.
-        time_scale: the factor by which cluster time-outs and the tool's own deadlines are stretched; 1 under KVM.
+        time_scale: the factor by which the limits of operations and the tool's own deadlines are stretched; 1 under
+            KVM. They cost nothing as long as everything works.
+        detection_scale: the factor of the times after which a silent node counts as dead. Every failover waits for
+            these, so they are stretched no further than a busy machine needs.
         topology_file: where the document came from, for messages.
         timing: the factors among which the accelerator chooses, see :func:`lab.core.topology.with_accelerator`.
         probes: how often a client asks while the lab is measured.
@@ -247,6 +253,7 @@ class Lab:
     fencing: Fencing
     accelerator: Accelerator = "tcg"
     time_scale: float = 1.0
+    detection_scale: float = 1.0
     topology_file: str = ""
     timing: Timing = field(default_factory=Timing)
     probes: Probes = field(default_factory=Probes)

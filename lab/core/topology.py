@@ -60,10 +60,13 @@ def parse_topology(text: str, *, source: str, name: str | None = None) -> model.
 
 
 def with_accelerator(lab: model.Lab, accelerator: model.Accelerator) -> model.Lab:
-    """The lab under an accelerator: its time scale is the one the topology declares for it."""
+    """The lab under an accelerator: its factors are those the topology declares for it."""
     timing = lab.timing
-    scale = timing.scale_under_kvm if accelerator == "kvm" else timing.scale_under_tcg
-    return replace(lab, accelerator=accelerator, time_scale=scale)
+    if accelerator == "kvm":
+        scale, detection = timing.scale_under_kvm, timing.detection_under_kvm
+    else:
+        scale, detection = timing.scale_under_tcg, timing.detection_under_tcg
+    return replace(lab, accelerator=accelerator, time_scale=scale, detection_scale=detection)
 
 
 def check_against_host(lab: model.Lab, *, host_memory_mib: int, host_disk_mib: int | None) -> list[Problem]:
@@ -156,7 +159,12 @@ def _resolved(document: TopologyDocument, name: str, source: str) -> model.Lab:
         cluster=_cluster(document.cluster),
         fencing=model.Fencing(method=document.fencing.method, port=document.fencing.port),
         topology_file=source,
-        timing=model.Timing(document.timing.scale_under_tcg, document.timing.scale_under_kvm),
+        timing=model.Timing(
+            document.timing.scale_under_tcg,
+            document.timing.scale_under_kvm,
+            document.timing.detection_under_tcg,
+            document.timing.detection_under_kvm,
+        ),
         probes=_probes(document.probes),
         objectives=_objectives(document.objectives),
     )

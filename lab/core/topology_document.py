@@ -218,13 +218,22 @@ class FencingDocument(Section):
 
 
 class TimingDocument(Section):
-    """One factor for the cluster's time limits, chosen by the accelerator and always shown."""
+    """Factors for the cluster's times, chosen by the accelerator and always shown."""
 
     scale_under_tcg: float = setting(
-        "Factor where processors are emulated.", model.Timing.scale_under_tcg, ge=1, le=100
+        "Factor of operations' limits where processors are emulated.", model.Timing.scale_under_tcg, ge=1, le=100
     )
     scale_under_kvm: float = setting(
-        "Factor under hardware virtualisation.", model.Timing.scale_under_kvm, ge=1, le=100
+        "The same under hardware virtualisation.", model.Timing.scale_under_kvm, ge=1, le=100
+    )
+    detection_under_tcg: float = setting(
+        "Factor of the times until a silent node counts as dead, where processors are emulated.",
+        model.Timing.detection_under_tcg,
+        ge=1,
+        le=100,
+    )
+    detection_under_kvm: float = setting(
+        "The same under hardware virtualisation.", model.Timing.detection_under_kvm, ge=1, le=100
     )
 
 

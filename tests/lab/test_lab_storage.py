@@ -63,7 +63,7 @@ def test_drbd_has_the_studys_settings(lab: Lab, seen: Look) -> None:
     assert found["meta-disk"] == "internal"
     assert found["allow-two-primaries"] == "yes"
     assert found["resync-rate"] == "51200k"
-    assert found["timeout"] == str(math.ceil(60 * lab.time_scale)) or (lab.time_scale == 1 and "timeout" not in found)
+    assert found["timeout"] == str(math.ceil(60 * lab.detection_scale)) or (lab.detection_scale == 1 and "timeout" not in found)
 
 
 @pytest.mark.fencing(True)
@@ -108,7 +108,7 @@ def test_ocfs2_cluster_is_the_studys(lab: Lab, seen: Look) -> None:
 
 
 def test_ocfs2_times_are_stretched_as_the_lab_says(lab: Lab, seen: Look) -> None:
-    heartbeats = math.ceil((lab.storage.ocfs2_heartbeat_threshold - 1) * lab.time_scale) + 1
+    heartbeats = math.ceil((lab.storage.ocfs2_heartbeat_threshold - 1) * lab.detection_scale) + 1
     assert int(seen.text("ocfs2 heartbeat")) == heartbeats
     assert int(seen.text("ocfs2 timeout")) == math.ceil(30000 * lab.time_scale)
 

@@ -49,7 +49,7 @@ def test_scaled_times_never_shrink_and_are_never_short(scale: float, value: int)
 
 @given(st.floats(1, 20), st.integers(2, 200))
 def test_o2cb_time_is_stretched_not_its_threshold(scale: float, threshold: int) -> None:
-    lab = replace(example_lab(), time_scale=scale)
+    lab = replace(example_lab(), detection_scale=scale)
     lab = replace(lab, storage=replace(lab.storage, ocfs2_heartbeat_threshold=threshold))
     out = facts.heartbeat_threshold(lab)
     assert out >= facts.O2CB_LEAST_THRESHOLD
@@ -58,7 +58,7 @@ def test_o2cb_time_is_stretched_not_its_threshold(scale: float, threshold: int) 
 
 @given(st.floats(1, 20))
 def test_drbd_timeout_stays_below_its_intervals(scale: float) -> None:
-    values = facts.drbd_values(replace(example_lab(), time_scale=scale))
+    values = facts.drbd_values(replace(example_lab(), time_scale=2 * scale, detection_scale=scale))
     assert values["timeout_ds"] < values["connect_interval_s"] * 10
     assert values["timeout_ds"] < values["ping_interval_s"] * 10
 
@@ -66,7 +66,7 @@ def test_drbd_timeout_stays_below_its_intervals(scale: float) -> None:
 @given(st.floats(1, 20))
 def test_corosync_consensus_stays_above_token(scale: float) -> None:
     """corosync.conf(5): consensus has to be at least 1.2 times token."""
-    values = facts.cluster_values(replace(example_lab(), time_scale=scale))
+    values = facts.cluster_values(replace(example_lab(), detection_scale=scale))
     assert values["consensus_ms"] >= 1.2 * values["token_ms"] - 1.2
 
 

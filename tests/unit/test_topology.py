@@ -199,6 +199,8 @@ SUM = "0123456789abcdef" * 4
         ("fencing.port", 1230, lambda lab: lab.fencing.port, 1230),
         ("timing.scale_under_tcg", 2.5, lambda lab: lab.time_scale, 2.5),
         ("timing.scale_under_kvm", 1.5, lambda lab: with_accelerator(lab, "kvm").time_scale, 1.5),
+        ("timing.detection_under_tcg", 2.5, lambda lab: lab.detection_scale, 2.5),
+        ("timing.detection_under_kvm", 1.5, lambda lab: with_accelerator(lab, "kvm").detection_scale, 1.5),
     ],
 )
 def test_every_setting_reaches_the_model(path: str, value: object, reach: Any, result: object) -> None:
@@ -241,11 +243,11 @@ def test_a_bad_name_from_outside_is_reported_with_the_rest(name: str) -> None:
     assert [problem.place for problem in caught.value.problems] == ["--name", "guests.Passata.home"]
 
 
-def test_the_accelerator_chooses_the_declared_factor() -> None:
+def test_the_accelerator_chooses_the_declared_factors() -> None:
     lab = parsed()
-    assert (lab.accelerator, lab.time_scale) == ("tcg", 3.0)
+    assert (lab.accelerator, lab.time_scale, lab.detection_scale) == ("tcg", 3.0, 1.5)
     fast = with_accelerator(lab, "kvm")
-    assert (fast.accelerator, fast.time_scale) == ("kvm", 1.0)
+    assert (fast.accelerator, fast.time_scale, fast.detection_scale) == ("kvm", 1.0, 1.0)
     assert with_accelerator(fast, "tcg") == lab
 
 

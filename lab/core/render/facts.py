@@ -1,6 +1,7 @@
 """The values that templates may use, computed from the model; every template sees the same names.
 
-Times of the cluster are stretched here and nowhere else, by the lab's one factor :attr:`Lab.time_scale`.
+Times of the cluster are stretched here and nowhere else: limits of operations by :attr:`Lab.time_scale`, times after
+which a silent node counts as dead by :attr:`Lab.detection_scale`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def scaled(value: float, scale: float) -> int:
 
 def heartbeat_threshold(lab: Lab) -> int:
     """O2CB's threshold so that its time, (threshold - 1) * 2 s, is stretched; never below what o2cb accepts."""
-    return max(O2CB_LEAST_THRESHOLD, scaled(lab.storage.ocfs2_heartbeat_threshold - 1, lab.time_scale) + 1)
+    return max(O2CB_LEAST_THRESHOLD, scaled(lab.storage.ocfs2_heartbeat_threshold - 1, lab.detection_scale) + 1)
 
 
 def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Values:
@@ -187,12 +188,12 @@ def name_servers(lab: Lab) -> list[str]:
 
 def cluster_values(lab: Lab) -> Values:
     """Times of Corosync and Pacemaker, stretched."""
-    cluster, scale = lab.cluster, lab.time_scale
+    cluster, scale, detection = lab.cluster, lab.time_scale, lab.detection_scale
     return {
         "name": cluster.name,
-        "token_ms": scaled(cluster.token_ms, scale),
-        "join_ms": scaled(cluster.join_ms, scale),
-        "consensus_ms": scaled(cluster.consensus_ms, scale),
+        "token_ms": scaled(cluster.token_ms, detection),
+        "join_ms": scaled(cluster.join_ms, detection),
+        "consensus_ms": scaled(cluster.consensus_ms, detection),
         "monitor_interval_s": cluster.monitor_interval_s,
         "monitor_timeout_s": scaled(cluster.monitor_timeout_s, scale),
         "start_timeout_s": scaled(cluster.start_timeout_s, scale),
@@ -203,7 +204,7 @@ def cluster_values(lab: Lab) -> Values:
         "other_node_score": cluster.other_node_score,
         "mount_timeout_s": scaled(60, scale),
         "fence_timeout_s": scaled(60, scale),
-        "fence_delay_s": scaled(5, scale),
+        "fence_delay_s": scaled(5, detection),
     }
 
 
@@ -211,7 +212,7 @@ def drbd_values(lab: Lab) -> Values:
     """Times of DRBD, stretched; ``timeout`` has to stay below both intervals (drbd.conf(5))."""
     scale = lab.time_scale
     return {
-        "timeout_ds": scaled(DRBD_TIMEOUT_DS, scale),
+        "timeout_ds": scaled(DRBD_TIMEOUT_DS, lab.detection_scale),
         "ping_timeout_ds": scaled(DRBD_PING_TIMEOUT_DS, scale),
         "connect_interval_s": scaled(DRBD_INTERVAL_S, scale),
         "ping_interval_s": scaled(DRBD_INTERVAL_S, scale),
@@ -245,6 +246,7 @@ def lab_values(lab: Lab, secrets: Secrets, images: LabImages) -> Values:
         "ocfs2": ocfs2_values(lab),
         "fencing": lab.fencing.method == "fence_virt",
         "time_scale": f"{lab.time_scale:g}",
+        "detection_scale": f"{lab.detection_scale:g}",
         "ssh_connect_timeout_s": scaled(10, lab.time_scale),
         "pool_uuid": str(addressing.pool_uuid(lab.name, "ocfs")),
         "vagrant": {"box": VAGRANT_BOX, "boot_timeout_s": scaled(VAGRANT_BOOT_TIMEOUT_S, lab.time_scale)},
@@ -262,6 +264,7 @@ def lab_facts(lab: Lab, node: Node) -> Values:
         "node": node.name,
         "accelerator": lab.accelerator,
         "time_scale": lab.time_scale,
+        "detection_scale": lab.detection_scale,
         "fencing": lab.fencing.method,
         "nodes": {
             peer.name: {
