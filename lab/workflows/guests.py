@@ -55,20 +55,18 @@ def copy_guests(session: Session, tree: dict[str, bytes]) -> None:
         shell.succeed("sync -f %s", session.lab.storage.mount_point, timeout_s=120 * session.lab.time_scale)
 
 
-def define_guests(session: Session, node: Node) -> None:
-    """Make libvirt on a node know the guests and the pool, as the study's resource agent expects."""
+def start_pool(session: Session, node: Node) -> None:
+    """Make libvirt on a node know the pool of the guests' disks.
+
+    The guests themselves need no such step: Pacemaker's agent creates each from its file, and would first take back
+    whatever libvirt was told before (VirtualDomain, ``verify_undefined``).
+    """
     pool = session.lab.storage.pool
-    checks = " && ".join(f"virsh -q dominfo {guest.domain}" for guest in session.lab.guests) or "true"
-    changes = "\n".join(
-        f"virsh -q dominfo {guest.domain} >/dev/null 2>&1 || virsh -q define /etc/libvirt/qemu/{guest.domain}.xml"
-        for guest in session.lab.guests
-    )
-    with session.reporter.step("libvirt knows the guests", node=node.name):
+    with session.reporter.step("libvirt's pool", node=node.name):
         carry_out(
             session,
             session.shell(node),
             [
-                Step("define the guests", checks, changes or "true", timeout_s=60),
                 Step(
                     "start the pool",
                     f"virsh -q pool-info {pool} | grep -q 'State: *running'",

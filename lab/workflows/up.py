@@ -104,7 +104,7 @@ def _build_cluster(session: Session, hypervisor: Hypervisor, tree: dict[str, byt
             # The node that copies is busy; the others join the file system and meet the guests meanwhile.
             defining = [pool.submit(_follow, session, node) for node in lab.nodes[1:]]
             guests.copy_guests(session, tree)
-            guests.define_guests(session, lab.nodes[0])
+            guests.start_pool(session, lab.nodes[0])
             for defined in defining:
                 defined.result()
         for future in personalised:
@@ -117,7 +117,7 @@ def _build_cluster(session: Session, hypervisor: Hypervisor, tree: dict[str, byt
 
 def _follow(session: Session, node: Node) -> None:
     storage.mount_too(session, node)
-    guests.define_guests(session, node)
+    guests.start_pool(session, node)
 
 
 def _join(session: Session) -> ClusterStatus:

@@ -159,7 +159,7 @@ def scripts_of_the_lab(topology: str, tmp_path: Path) -> dict[str, str]:
     storage.prepare_block_devices(session, session.lab.nodes[0])
     storage.prepare_file_system(session)
     guests.copy_guests(session, tree)
-    guests.define_guests(session, session.lab.nodes[0])
+    guests.start_pool(session, session.lab.nodes[0])
     cluster.start_cluster_software(session, session.lab.nodes[0])
     return {f"{number:02}.sh": text for number, text in enumerate(recorder.scripts)}
 

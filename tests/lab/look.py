@@ -204,6 +204,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         f"code=$?; rm -f {WRONG_KEY}; exit $code",
         "fence devices": f"stonith_admin -l {peer.name}",
         "libvirt": f"virsh -c qemu:///system {shlex.quote(_libvirt_commands(lab))}",
+        "definitions": f"cat {quoted(f'/etc/libvirt/qemu/{guest.domain}.xml' for guest in lab.guests)}",
         "emulators": "for p in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$p/cmdline; echo; done; true",
         "guest files": f"cd {mount} && stat -f -c %T . && stat -c '%n %a %u %s' *",
         "libvirt of peer": f"virsh -q -c qemu+ssh://{peer.name}/system hostname",
@@ -219,7 +220,6 @@ def _libvirt_commands(lab: Lab) -> str:
         "pool-definition": f"pool-dumpxml {lab.storage.pool}",
     }
     for guest in lab.guests:
-        parts[f"defined-{guest.domain}"] = f"dumpxml --inactive {guest.domain}"
         parts[f"live-{guest.domain}"] = f"dumpxml {guest.domain}"
     return "; ".join(f"echo {PART} {name}; {command}" for name, command in parts.items())
 
