@@ -155,7 +155,10 @@ def test_storage_resources_are_configured_as_in_the_study(lab: Lab, cib: Cib) ->
 def test_storage_operations_have_the_studys_times(lab: Lab, cib: Cib) -> None:
     drbd, limit_s = cib.primitives["DRBD"], stretched(lab.cluster.storage_timeout_s, lab)
     monitors = {one.role: (one.interval_s, one.timeout_s) for one in drbd.operations if one.name == "monitor"}
-    assert monitors == {"Promoted": (20, limit_s), "Unpromoted": (30, limit_s)}
+    assert monitors == {
+        "Promoted": (stretched(20, lab), limit_s),
+        "Unpromoted": (stretched(30, lab), limit_s),
+    }
     for name in ("start", "stop", "promote", "demote"):
         operation = drbd.operation(name)
         assert operation is not None
@@ -180,7 +183,7 @@ def test_guest_operations_have_the_studys_times(lab: Lab, guest: Guest, cib: Cib
     assert {one.name: (one.interval_s, one.timeout_s) for one in resource.operations} == {
         "start": (0, stretched(cluster.start_timeout_s, lab)),
         "stop": (0, stretched(cluster.stop_timeout_s, lab)),
-        "monitor": (cluster.monitor_interval_s, stretched(cluster.monitor_timeout_s, lab)),
+        "monitor": (stretched(cluster.monitor_interval_s, lab), stretched(cluster.monitor_timeout_s, lab)),
         "migrate_from": (0, stretched(cluster.migrate_timeout_s, lab)),
         "migrate_to": (0, stretched(cluster.migrate_timeout_s, lab)),
     }

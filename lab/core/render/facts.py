@@ -35,6 +35,10 @@ FENCE_PEER_TIMEOUT_S = 90
 ZONE_WWW_ADDRESS = "192.0.2.80"
 ZONE_CUSTOMERS_ADDRESS = "192.0.2.81"
 
+#: Pauses between two monitor operations of the storage: the study's for DRBD promoted and unpromoted (they have to differ).
+STORAGE_MONITOR_S = 20
+UNPROMOTED_MONITOR_S = 30
+
 VAGRANT_BOX = "ha-lab/node"
 VAGRANT_BOOT_TIMEOUT_S = 240
 
@@ -194,7 +198,9 @@ def cluster_values(lab: Lab) -> Values:
         "token_ms": scaled(cluster.token_ms, detection),
         "join_ms": scaled(cluster.join_ms, detection),
         "consensus_ms": scaled(cluster.consensus_ms, detection),
-        "monitor_interval_s": cluster.monitor_interval_s,
+        "monitor_interval_s": scaled(cluster.monitor_interval_s, scale),
+        "storage_monitor_interval_s": scaled(STORAGE_MONITOR_S, scale),
+        "unpromoted_monitor_interval_s": scaled(UNPROMOTED_MONITOR_S, scale),
         "monitor_timeout_s": scaled(cluster.monitor_timeout_s, scale),
         "start_timeout_s": scaled(cluster.start_timeout_s, scale),
         "stop_timeout_s": scaled(cluster.stop_timeout_s, scale),
