@@ -35,7 +35,7 @@ FENCE_PEER_TIMEOUT_S = 90
 ZONE_WWW_ADDRESS = "192.0.2.80"
 ZONE_CUSTOMERS_ADDRESS = "192.0.2.81"
 
-#: Pauses between two monitor operations of the storage: the study's for DRBD promoted and unpromoted (they have to differ).
+#: Pauses between monitor operations of the storage: the study's for DRBD promoted and not (they have to differ).
 STORAGE_MONITOR_S = 20
 UNPROMOTED_MONITOR_S = 30
 
