@@ -123,6 +123,9 @@ def live_migrate(scene: Scene) -> None:
         try:
             _wait_place(scene, guest, other)
             scene.note("guest started", guest.name, f"runs on {other} only", 1.0)
+            # The migration has not ended for Pacemaker before it has tidied up the source; called home earlier than
+            # that, the guest would be stopped and started.
+            shell.succeed("crm_resource --wait --timeout %s", str(int(limit_s * 2)), timeout_s=limit_s * 3)
         finally:
             shell.succeed("crm_resource --clear --resource %s", guest.resource, timeout_s=limit_s)
 

@@ -10,7 +10,7 @@ from lab.core import addressing
 from lab.core.drills import audits
 from lab.core.drills.objectives import judge_objectives
 from lab.core.drills.record import AuditResult, DrillRecord, Phase, StreamFigures
-from lab.core.drills.residence import overlaps
+from lab.core.drills.residence import overlaps, restarts
 from lab.core.drills.timeline import DomainEvent, phases_of
 from lab.core.errors import LabError
 from lab.core.measurement.ledger import acknowledged_numbers, compare
@@ -125,8 +125,13 @@ def _phases(
     answering = [
         Phase("service answering", outage.end_s, stream.target, "probe", outage.end_uncertainty_s, stream.kind)
         for stream in streams
-        for outage in stream.outages
-        if outage.end_s is not None and outage.start_s >= 0 and stream.target in guests
+        if stream.target in guests
+        # A service may stammer before and after: what counts is the end of the longest absence.
+        for outage in sorted(
+            (each for each in stream.outages if each.end_s is not None and each.end_s > 0),
+            key=lambda each: (each.end_s or 0.0) - each.start_s,
+        )[-1:]
+        if outage.end_s is not None
     ]
     return tuple(sorted([*own, *told, *answering], key=lambda phase: phase.at_s))
 
@@ -149,12 +154,14 @@ def _audits(scene: Scene, course: Course, after: observe.Look, evidence: dict[st
         for action in (cluster.failed_actions if cluster else ())
     ]
     twice = overlaps(found, offsets_s=offsets, power_lost_s=losses, tolerance_s=CLOCK_TOLERANCE_S)
+    anew = restarts(found, offsets_s=offsets, since_s=_fault(scene, course)[1])
     return [
         audits.audit_health(lab, nodes),
         audits.audit_storage(lab, nodes),
         audits.audit_file_system(lab, nodes, {name: each.kernel for name, each in evidence.items()}),
         audits.audit_guests(lab, nodes),
         audits.audit_never_twice(twice, len(found)),
+        *([audits.audit_never_restarted(anew, len(found))] if scene.drill.keeps_guests else []),
         audits.audit_failed_actions(failed, scene.expected_failures),
         audits.audit_boots(scene.drill, scene.node.name if scene.guest is None else "", _boot_ids(course, after)),
         *_ledgers(scene, course),

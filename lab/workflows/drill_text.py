@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from lab.core.drills.record import DrillRecord, OutageFigure, StreamFigures
 
+#: The record has all of them.
+OUTAGES_SHOWN = 3
+
 
 def text_of(record: DrillRecord, folder: str) -> str:
     """The record in a few lines.
@@ -41,9 +44,16 @@ def text_of(record: DrillRecord, folder: str) -> str:
 
 def _stream_line(stream: StreamFigures) -> str:
     lost = stream.requests - stream.answered
-    outages = ", ".join(_outage(outage) for outage in stream.outages) or "no outage"
+    longest = sorted(stream.outages, key=_length, reverse=True)[:OUTAGES_SHOWN]
+    outages = ", ".join(_outage(outage) for outage in sorted(longest, key=lambda outage: outage.start_s)) or "no outage"
+    if more := len(stream.outages) - len(longest):
+        outages += f", and {more} shorter"
     middle = f"median {stream.latency_ms['p50']:.0f} ms, " if "p50" in stream.latency_ms else ""
     return f"{stream.name:<28} {stream.requests:5} requests, {lost:4} without answer; {middle}{outages}"
+
+
+def _length(outage: OutageFigure) -> float:
+    return float("inf") if outage.end_s is None else outage.end_s - outage.start_s
 
 
 def _outage(outage: OutageFigure) -> str:

@@ -23,7 +23,7 @@ from lab.core.drills.record import (
     as_document,
     from_document,
 )
-from lab.core.drills.residence import Residence, overlaps, residences
+from lab.core.drills.residence import Residence, overlaps, residences, restarts
 from lab.core.errors import LabError
 from lab.core.health import NodeFacts
 from lab.core.model import Lab, Objective
@@ -170,6 +170,16 @@ def test_what_follows_one_another_never_overlaps_and_what_does_is_found(
         assert found(*one_by_one, replace(one, node=other))
 
 
+def test_a_start_is_a_restart_unless_it_receives_a_migration() -> None:
+    before, moved, anew = ran("brina", 0, 120), ran("piova", 100, None, incoming=True), ran("brina", 130, None)
+    assert restarts([before, moved], offsets_s={}, since_s=50) == []
+    assert restarts([before, moved, anew], offsets_s={}, since_s=50) == [
+        "passata was started on brina 80 s after the fault"
+    ]
+    # Its clock is a hundred seconds ahead of the host's: it was before the fault.
+    assert restarts([anew], offsets_s={"brina": 100.0}, since_s=50) == []
+
+
 # Audits and objectives
 
 
@@ -225,6 +235,9 @@ def test_exactly_the_intended_node_goes_down(
 def test_nothing_looked_at_proves_nothing() -> None:
     assert not audits.audit_never_twice([], 0).ok
     assert audits.audit_never_twice([], 5).ok
+    assert not audits.audit_never_restarted([], 0).ok
+    assert audits.audit_never_restarted([], 5).ok
+    assert not audits.audit_never_restarted(["passata was started on brina"], 5).ok
     assert not audits.audit_boots(DRILLS[0], "brina", {}).ok
 
 

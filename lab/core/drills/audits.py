@@ -74,6 +74,19 @@ def audit_never_twice(overlaps: Sequence[str], processes: int) -> AuditResult:
     return AuditResult("no guest at any time twice", not overlaps and processes > 0, tuple(overlaps) or (evidence,))
 
 
+def audit_never_restarted(restarts: Sequence[str], processes: int) -> AuditResult:
+    """Every guest ran on all the time.
+
+    Args:
+        restarts: the starts that were no migrations.
+        processes: how many QEMU processes were looked at; none at all proves nothing.
+    """
+    evidence = f"{processes} QEMU processes in the logs of both nodes, none started but to receive a migration"
+    return AuditResult(
+        "every guest moved live, none was restarted", not restarts and processes > 0, tuple(restarts) or (evidence,)
+    )
+
+
 def audit_failed_actions(failed: Sequence[str], expected: Sequence[str]) -> AuditResult:
     """The cluster reports no failed action but those that the drill was to bring about.
 

@@ -24,6 +24,7 @@ class Drill:
         summary: what is done, in one sentence.
         expected: what a correct cluster does about it.
         study: the study's name for it, empty where it has none.
+        keeps_guests: whether every guest has to run on all the time, moved live or not at all.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Drill:
     summary: str
     expected: str
     study: str = ""
+    keeps_guests: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ DRILLS = (
         summary="The node's own maintenance script checks the cluster, empties the node and reboots it.",
         expected="Every guest leaves by live migration before the reboot, and comes home after it.",
         study="test 3",
+        keeps_guests=True,
     ),
     Drill(
         "live-migrate",
@@ -110,6 +113,7 @@ DRILLS = (
         fences=False,
         summary="A guest is moved to the other node by Pacemaker, and home again.",
         expected="The guest pauses for a moment at the end of each migration and loses nothing.",
+        keeps_guests=True,
     ),
     Drill(
         "guest-crash",

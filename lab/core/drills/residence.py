@@ -92,6 +92,21 @@ def overlaps(
     return findings
 
 
+def restarts(found: Iterable[Residence], *, offsets_s: Mapping[str, float], since_s: float) -> list[str]:
+    """Every time that a guest was started anew rather than moved, one sentence each.
+
+    Args:
+        found: the residences of all guests on all nodes.
+        offsets_s: per node, its clock minus the host's, seconds.
+        since_s: from when on it counts, by the host's clock, seconds since 1970.
+    """
+    return [
+        f"{one.guest} was started on {one.node} {after_s:.0f} s after the fault"
+        for one in found
+        if not one.incoming and (after_s := one.start_s - offsets_s.get(one.node, 0.0) - since_s) > 0
+    ]
+
+
 _Interval = tuple[Residence, float, float]
 
 
