@@ -63,9 +63,8 @@ def test_drbd_has_the_studys_settings(lab: Lab, seen: Look) -> None:
     assert found["meta-disk"] == "internal"
     assert found["allow-two-primaries"] == "yes"
     assert found["resync-rate"] == "51200k"
-    assert found["timeout"] == str(math.ceil(60 * lab.detection_scale)) or (
-        lab.detection_scale == 1 and "timeout" not in found
-    )
+    assert found["timeout"] == str(math.ceil(30 * lab.detection_scale))
+    assert found["ping-int"] == str(math.ceil(4 * lab.detection_scale))
 
 
 @pytest.mark.fencing(True)

@@ -24,10 +24,14 @@ O2CB_KEEPALIVE_DELAY_MS = 2000
 O2CB_RECONNECT_DELAY_MS = 2000
 O2CB_LEAST_THRESHOLD = 7
 
-#: DRBD 8.4's defaults (drbd.conf(5)): tenths of a second and seconds.
-DRBD_TIMEOUT_DS = 60
-DRBD_PING_TIMEOUT_DS = 5
-DRBD_INTERVAL_S = 10
+#: How DRBD finds out that its peer is gone (drbd.conf(5)): after ``ping-int`` without a word it asks, and waits
+#: ``ping-timeout`` for the answer; ``timeout`` has to stay below both intervals. Its own defaults, 6 s, 0.5 s and 10 s,
+#: would find out later than Corosync, and everything stands still until then.
+DRBD_TIMEOUT_DS = 30
+DRBD_PING_TIMEOUT_DS = 10
+DRBD_PING_INTERVAL_S = 4
+#: The default.
+DRBD_CONNECT_INTERVAL_S = 10
 #: crm-fence-peer.sh's own default for how long it waits for a verdict on the peer.
 FENCE_PEER_TIMEOUT_S = 90
 
@@ -220,8 +224,8 @@ def drbd_values(lab: Lab) -> Values:
     return {
         "timeout_ds": scaled(DRBD_TIMEOUT_DS, lab.detection_scale),
         "ping_timeout_ds": scaled(DRBD_PING_TIMEOUT_DS, scale),
-        "connect_interval_s": scaled(DRBD_INTERVAL_S, scale),
-        "ping_interval_s": scaled(DRBD_INTERVAL_S, scale),
+        "connect_interval_s": scaled(DRBD_CONNECT_INTERVAL_S, scale),
+        "ping_interval_s": scaled(DRBD_PING_INTERVAL_S, lab.detection_scale),
         "fence_peer_timeout_s": scaled(FENCE_PEER_TIMEOUT_S, scale),
     }
 
