@@ -166,7 +166,7 @@ def test_report_tells_of_both_drills() -> None:
     document = invoke_json("lab.report", *LAB, limit_s=120)
     page = (ROOT / document["report"]).read_text()
     assert [drill["drill"] for drill in document["drills"]] == ["power-off", "maintenance"]
-    assert all(drill["identifier"] in page for drill in document["drills"])
+    assert all(drill["drill"] in page for drill in document["drills"])
 
 
 def test_halt_and_up_continue_the_lab() -> None:
