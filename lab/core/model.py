@@ -135,7 +135,7 @@ class Storage:
     resync_rate: str = "50M"
     ocfs2_cluster: str = "clusterocfs"
     ocfs2_port: int = 7777
-    ocfs2_heartbeat_threshold: int = 11
+    ocfs2_heartbeat_threshold: int = 9
     mount_point: str = "/var/lib/libvirt/images/ocfs"
     pool: str = "ocfs"
 
