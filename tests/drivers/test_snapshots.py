@@ -14,7 +14,7 @@ import libvirt
 import pytest
 
 from lab.core.errors import LabError
-from lab.core.saves import Note, judge
+from lab.core.saves import Note, judge, snapshot_name
 from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.drivers import snapshots
@@ -25,7 +25,8 @@ from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
 NAME = f"snaptest{os.getpid()}"
 LAB = lab_of("smoke")
 NODES = ("one", "two")
-NOTE = Note(NAME, "first", "token-1", 1_800_000_000, "b" * 64, "tcg", "7.2.0")
+NOTE = Note(NAME, "first", "a1" * 16, 1_800_000_000, "b" * 64, "tcg", "7.2.0")
+SNAPSHOT = snapshot_name("first", NOTE.token)
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <metadata><lab:lab xmlns:lab="urn:ha-lab:1" name="{lab}" node="{node}"/></metadata>
 <memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
@@ -118,12 +119,12 @@ def test_memory_and_disk_go_back_to_the_same_moment(hypervisor: Hypervisor, tmp_
     later = {node: counted(hypervisor, node) for node in NODES}
     snapshots.resume_all(hypervisor, domains(hypervisor))
     wait_counting(hypervisor, max(later.values()))
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     saved = {node: counted(hypervisor, node) for node in NODES}
     assert all(0 < saved[node] <= later[node] for node in NODES)
     snapshots.resume_all(hypervisor, domains(hypervisor))
     wait_counting(hypervisor, max(later.values()))
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert {node: counted(hypervisor, node) for node in NODES} == saved
     for node in NODES:
         hypervisor.power_off(f"{NAME}-{node}")
@@ -165,7 +166,7 @@ def test_a_save_is_made_listed_loaded_and_forgotten(hypervisor: Hypervisor) -> N
     assert [(part.node, part.save, part.note) for part in found] == [("one", "first", NOTE), ("two", "first", NOTE)]
     assert all(part.size_bytes and part.size_bytes > 1000 for part in found)
     assert faults(hypervisor) == {"first": ""}
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["paused", "paused"]
     assert len(snapshots.resume_all(hypervisor, domains(hypervisor))) == 2
     assert states(hypervisor) == ["running", "running"]
@@ -178,17 +179,17 @@ def test_a_save_is_loaded_from_any_state(hypervisor: Hypervisor) -> None:
     hypervisor.power_off(f"{NAME}-one")
     hypervisor.connection.lookupByName(f"{NAME}-two").suspend()
     assert states(hypervisor) == ["off", "paused"]
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["paused", "paused"]
 
 
 def test_half_a_save_is_told_and_removed(hypervisor: Hypervisor) -> None:
     snapshots.save_all(hypervisor, domains(hypervisor)[:1], NOTE)
     assert faults(hypervisor) == {"first": "two has no snapshot of it"}
-    with pytest.raises(LabError, match="node two has no snapshot of first"):
-        snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    with pytest.raises(LabError, match="node two has no snapshot lab-save"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["running", "running"]
-    snapshots.save_all(hypervisor, domains(hypervisor)[1:], replace(NOTE, token="token-2"))
+    snapshots.save_all(hypervisor, domains(hypervisor)[1:], replace(NOTE, token="a1" * 6 + "b2" * 10))
     assert faults(hypervisor) == {"first": "the snapshots of the nodes are not of the same moment"}
     assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
 
