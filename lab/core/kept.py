@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.core.saves import Note, build_digest, machine_version, note_text, parse_note
+from lab.core.saves import Note, build_digest, machine_version, note_text, parse_note, save_name, snapshot_name
 
 FORMAT = "ha-lab kept 1"
 
@@ -89,7 +89,9 @@ def from_document(document: Any) -> Kept:
     if not isinstance(tree, dict) or not all(isinstance(value, str) for value in tree.values()):
         raise ValueError("tree: no table of texts")
     parsed = [parse_note(text) for text in notes]
-    good = tuple(note for note in parsed if note is not None)
+    good = tuple(
+        note for note in parsed if note is not None and save_name(snapshot_name(note.save, note.token)) == note.save
+    )
     if len(good) != len(parsed) or len({note.save for note in good}) != len(good):
         raise ValueError("notes: one of them is damaged, or two are of the same save")
     kept = Kept(**{name: str(value) for name, value in texts.items()}, notes=good, tree=tree)

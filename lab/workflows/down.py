@@ -86,8 +86,9 @@ def _remove(lab: Lab, folder: Path, *, keep: bool) -> tuple[list[str], Keeping]:
         keeping = saves_to_keep(lab, folder, hypervisor) if keep else Keeping(None)
         removed += _remove_from_libvirt(lab.name, hypervisor)
         if keeping.kept is None:
+            own_pool = str(addressing.pool_uuid(lab.name, "host"))
             removed += ["kept saves"] if kept_saves.discard(lab.name) else []
-            removed += ["disks"] if hypervisor.has_pool(lab.name) and hypervisor.remove_pool(lab.name) else []
+            removed += ["disks"] if hypervisor.remove_pool(lab.name, own_pool) else []
     finally:
         hypervisor.close()
     if folder.exists():

@@ -17,7 +17,7 @@ from lab.workflows.session import Session
 
 #: Names end with this while a volume is filled; a killed run leaves one that nobody trusts.
 COMPLETE_MARK = ".complete"
-_CACHE_POOL_XML = f"<pool type='dir'><name>{CACHE_POOL}</name><target><path>{CACHE_POOL_PATH}</path></target></pool>"
+CACHE_POOL_XML = f"<pool type='dir'><name>{CACHE_POOL}</name><target><path>{CACHE_POOL_PATH}</path></target></pool>"
 
 
 def ensure_networks(session: Session, hypervisor: Hypervisor, tree: dict[str, bytes]) -> None:
@@ -36,7 +36,7 @@ def ensure_host_objects(session: Session, hypervisor: Hypervisor, tree: Mapping[
     """
     for role in ("service", "management"):
         hypervisor.ensure_network(tree[f"libvirt/networks/{role}.xml"].decode())
-    hypervisor.ensure_pool(_CACHE_POOL_XML)
+    hypervisor.ensure_pool(CACHE_POOL_XML)
     hypervisor.ensure_pool(tree["libvirt/pool.xml"].decode())
 
 
@@ -50,7 +50,7 @@ def ensure_cached_images(session: Session, hypervisor: Hypervisor) -> None:
 
     A volume counts when a second, tiny volume says that its upload was completed.
     """
-    hypervisor.ensure_pool(_CACHE_POOL_XML)
+    hypervisor.ensure_pool(CACHE_POOL_XML)
     there = hypervisor.volume_names(CACHE_POOL)
     for name, path in image_files(planned_images(session.lab)).items():
         if {name, name + COMPLETE_MARK} <= there:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.core import kept as judgement
 from lab.core import saves as saves_of
+from lab.core.addressing import pool_uuid
 from lab.core.errors import LabError
 from lab.core.kept import Kept, Present
 from lab.core.model import Lab
@@ -65,7 +66,7 @@ def keep(lab: Lab, folder: Path, hypervisor: Hypervisor) -> Keeping:
             return Keeping(None)
     kept_saves.discard(name)
     try:
-        keeping = _judged(name, folder, hypervisor, domains)
+        keeping = _judged(name, folder, hypervisor)
         if keeping.kept is None:
             return keeping
         secrets = keys.load_secrets(folder / "secrets", lab)
@@ -81,37 +82,38 @@ def keep(lab: Lab, folder: Path, hypervisor: Hypervisor) -> Keeping:
     return keeping
 
 
-def present_saves(name: str, folder: Path, hypervisor: Hypervisor) -> Keeping:
-    """The complete saves of a lab that exists, as they would be kept, with ``ready`` first."""
-    return _judged(name, folder, hypervisor, hypervisor.owned_domains(name))
+def complete(name: str, folder: Path, hypervisor: Hypervisor) -> Kept:
+    """The complete saves of a lab that exists, as they would be kept.
 
-
-def _judged(name: str, folder: Path, hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> Keeping:
+    Raises:
+        LabError: the lab is not whole.
+    """
     state = kept_state(folder)
+    domains = hypervisor.owned_domains(name)
     tree: dict[str, str] = state.get("tree", {})
     nodes = sorted(path.removeprefix(_DOMAINS).removesuffix(".xml") for path in tree if path.startswith(_DOMAINS))
     if not nodes or {domain.node for domain in domains} != set(nodes):
-        return Keeping(None, "the lab is not whole")
+        raise LabError("the lab is not whole", remedy="./inv lab.up builds what is missing")
     accelerator = state.get("accelerator", "")
-    now = {
-        "build": saves_of.build_digest(tree),
-        "accelerator": accelerator,
-        "qemu": snapshots.qemu_version(hypervisor),
-    }
+    now = {"build": saves_of.build_digest(tree), "accelerator": accelerator, "qemu": snapshots.qemu_version(hypervisor)}
     found = saves_of.judge(name, nodes, snapshots.parts(hypervisor, domains, sizes=False))
     for one in found:
         if one.leftovers:
             snapshots.forget(hypervisor, domains, one.name, only=one.leftovers)
-    complete = [(one.note, one.snapshot) for one in found if one.note and not saves_of.obstacles(one.note, **now)]
-    notes = tuple(note for note, name in complete if name == saves_of.snapshot_name(note.save, note.token))
-    ready = next((note for note in notes if note.save == READY), None)
+    usable = [(one.note, one.snapshot) for one in found if one.note and not saves_of.obstacles(one.note, **now)]
+    notes = tuple(note for note, name in usable if name == saves_of.snapshot_name(note.save, note.token))
+    return Kept(name, READY, notes, kept_saves.processor(hypervisor, accelerator), topology_text(state), tree)
+
+
+def _judged(name: str, folder: Path, hypervisor: Hypervisor) -> Keeping:
+    kept = complete(name, folder, hypervisor)
+    ready = next((note for note in kept.notes if note.save == READY), None)
     mark = files.read_json(folder / READY_MARK)
     if ready is None:
         return Keeping(None, f"it has no save {READY}")
     if not isinstance(mark, dict) or mark.get("token") != ready.token:
         return Keeping(None, f"its save {READY} is not the one that lab.up has made")
-    processor = kept_saves.processor(hypervisor, accelerator)
-    return Keeping(Kept(name, READY, notes, processor, topology_text(state), tree))
+    return Keeping(kept)
 
 
 def topology_text(state: Mapping[str, object]) -> str:
@@ -149,7 +151,7 @@ def offered(session: Session, hypervisor: Hypervisor, *, fresh: bool) -> Kept | 
     return kept
 
 
-def usable(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], kept: Kept) -> bool:
+def can_start(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], kept: Kept) -> bool:
     """Whether the lab can start from what is kept; if not, says why and removes it."""
     present = Present(
         tree={path: hashlib.sha256(content).hexdigest() for path, content in tree.items()},
@@ -211,4 +213,4 @@ def _load(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
 
 def _remove_kept(session: Session, hypervisor: Hypervisor) -> None:
     kept_saves.discard(session.lab.name)
-    hypervisor.remove_pool(session.lab.name)
+    hypervisor.remove_pool(session.lab.name, str(pool_uuid(session.lab.name, "host")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from lab.core.addressing import pool_uuid
 from lab.core.errors import LabError
 from lab.core.outcome import Outcome
 from lab.drivers import kept_saves
@@ -50,5 +51,5 @@ def remove_kept(hypervisor: Hypervisor) -> list[str]:
     names = kept_saves.names()
     for name in names:
         kept_saves.discard(name)
-        hypervisor.remove_pool(name)
+        hypervisor.remove_pool(name, str(pool_uuid(name, "host")))
     return names

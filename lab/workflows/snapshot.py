@@ -209,12 +209,17 @@ def wait_back(session: Session) -> None:
     """Set the clocks of nodes that have just been loaded, and wait until the lab is healthy and serves."""
     with ThreadPoolExecutor(max_workers=3) as pool:
         work: list[Future[Any]] = [
-            pool.submit(session.on_each, session.lab.nodes, lambda node: _set_clock(session, node)),
+            pool.submit(set_clocks, session),
             pool.submit(serving.wait_quickly_served, session),
             pool.submit(observe.wait_healthy, session),
         ]
     for future in work:
         future.result()
+
+
+def set_clocks(session: Session) -> None:
+    """Set the clocks of all nodes and their guests by that of this host."""
+    session.on_each(session.lab.nodes, lambda node: _set_clock(session, node))
 
 
 def _set_clock(session: Session, node: Node) -> None:

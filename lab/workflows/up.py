@@ -72,7 +72,7 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
     tree = _rendered_for(session, hypervisor)
     if (
         kept is not None
-        and keeping.usable(session, hypervisor, tree, kept)
+        and keeping.can_start(session, hypervisor, tree, kept)
         and keeping.start(session, hypervisor, tree, kept)
     ):
         snapshot.wait_back(session)
