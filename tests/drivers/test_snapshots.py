@@ -51,6 +51,12 @@ COUNTING = (
 )
 
 
+def define(hypervisor: Hypervisor, node: str) -> None:
+    name = f"{NAME}-{node}"
+    number = uuid.uuid5(uuid.NAMESPACE_DNS, name)
+    hypervisor.define_domain(DOMAIN.format(name=name, uuid=number, lab=NAME, node=node))
+
+
 @pytest.fixture
 def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
     # QEMU runs as another user and has to get to the disks.
@@ -64,9 +70,8 @@ def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
             run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(qcow2)], timeout_s=30)
             connected.upload_volume(NAME, qcow2.name, qcow2)
             connected.upload_volume(NAME, f"{node}-seed", b"seed" * 128)
-            name = f"{NAME}-{node}"
-            connected.define_domain(DOMAIN.format(name=name, uuid=uuid.uuid4(), lab=NAME, node=node))
-            connected.start(name)
+            define(connected, node)
+            connected.start(f"{NAME}-{node}")
         yield connected
     finally:
         for node in NODES:
@@ -200,3 +205,65 @@ def test_a_save_that_fails_leaves_no_half_and_goes_on(hypervisor: Hypervisor) ->
         snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
     assert faults(hypervisor) == {}
     assert states(hypervisor) == ["running", "off"]
+
+
+def test_a_save_is_replaced_when_the_new_one_is_complete(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.save_all(hypervisor, domains(hypervisor), newer)
+    found = snapshots.parts(hypervisor, domains(hypervisor))
+    assert [(part.node, part.note) for part in found] == [("one", newer), ("two", newer)]
+
+
+def test_a_save_that_fails_leaves_the_older_one(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    hypervisor.power_off(f"{NAME}-two")
+    with pytest.raises(LabError, match="node two is off"):
+        snapshots.save_all(hypervisor, domains(hypervisor), newer)
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert (save.note, save.fault, save.leftovers) == (NOTE, "", ())
+    snapshots.revert_all(hypervisor, domains(hypervisor), save.snapshot)
+
+
+def test_what_a_killed_replacement_left_is_told_and_goes(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.save_all(hypervisor, domains(hypervisor)[:1], newer)
+    # Half of it is newer: node one has lost its older half, so neither is whole.
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert save.fault
+    assert save.leftovers
+    snapshots.save_all(hypervisor, domains(hypervisor), replace(newer, token="d4" * 16))
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert (save.fault, save.leftovers) == ("", ())
+
+
+def test_domains_that_were_undefined_come_back_from_their_disks(hypervisor: Hypervisor) -> None:
+    wait_counting(hypervisor)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    saved = {node: counted(hypervisor, node) for node in NODES}
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(saved.values()))
+    for node in NODES:
+        hypervisor.remove_domain(f"{NAME}-{node}")
+    assert domains(hypervisor) == []
+    for node in NODES:
+        define(hypervisor, node)
+    assert snapshots.parts(hypervisor, domains(hypervisor)) == []
+    snapshots.redefine_all(hypervisor, domains(hypervisor), NOTE)
+    assert faults(hypervisor) == {"first": ""}
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    assert {node: counted(hypervisor, node) for node in NODES} == saved
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(saved.values()))
+    assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
+
+
+def test_a_snapshot_that_is_not_in_the_disks_is_refused(hypervisor: Hypervisor) -> None:
+    for node in NODES:
+        hypervisor.power_off(f"{NAME}-{node}")
+    snapshots.redefine_all(hypervisor, domains(hypervisor), NOTE)
+    with pytest.raises(LabError, match="cannot be put back"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
