@@ -58,12 +58,10 @@ def keep(lab: Lab, folder: Path, hypervisor: Hypervisor) -> Keeping:
     name = lab.name
     kept = kept_saves.find(name)
     domains = hypervisor.owned_domains(name)
-    if not domains or not _active(domains):
-        # No node has run since it was noted: an earlier run was killed half-way, up or down.
-        if kept is not None and hypervisor.has_pool(name):
-            return Keeping(kept)
-        if not domains:
-            return Keeping(None)
+    if kept is not None and hypervisor.has_pool(name) and _never_ran(folder, domains):
+        return Keeping(kept)
+    if not domains:
+        return Keeping(None)
     kept_saves.discard(name)
     try:
         keeping = _judged(name, folder, hypervisor)
@@ -122,8 +120,9 @@ def topology_text(state: Mapping[str, object]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _active(domains: Sequence[OwnedDomain]) -> bool:
-    return any(domain.state not in ("off", "crashed") for domain in domains)
+def _never_ran(folder: Path, domains: Sequence[OwnedDomain]) -> bool:
+    """Whether no node has run to any purpose since a lab was kept: a run was killed half-way, up or down."""
+    return pending.is_marked(folder) or all(domain.state in ("off", "crashed") for domain in domains)
 
 
 # Coming up
@@ -140,7 +139,7 @@ def offered(session: Session, hypervisor: Hypervisor, *, fresh: bool) -> Kept | 
     name = session.lab.name
     kept = kept_saves.find(name)
     domains = hypervisor.owned_domains(name)
-    if domains and (kept is None or _active(domains)):
+    if domains and (kept is None or not _never_ran(session.folder, domains)):
         kept_saves.discard(name)
         return None
     for domain in domains:
@@ -197,6 +196,7 @@ def _load(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
     fencing.stop(host_side.fence_configuration(session.folder))
     host_side.ensure_host_objects(session, hypervisor, tree)
     for node in session.lab.nodes:
+        hypervisor.upload_volume(session.lab.name, f"{node.name}-seed.iso", tree[f"nodes/{node.name}/seed.iso"])
         hypervisor.define_domain(tree[f"libvirt/domains/{node.name}.xml"].decode())
     domains = hypervisor.owned_domains(session.lab.name)
     for note in kept.notes:
@@ -205,10 +205,10 @@ def _load(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
     snapshots.revert_all(hypervisor, domains, saves_of.snapshot_name(kept.save, kept.note.token))
     if kept.save == READY:
         note_ready(session, kept.note)
-    # From here on the disks change, so they are no longer what was noted.
-    kept_saves.discard(kept.lab)
     snapshots.resume_all(hypervisor, domains)
+    # A run that is killed before this is done again from the kept save; one that is killed behind it goes on.
     pending.end(session)
+    kept_saves.discard(kept.lab)
 
 
 def _remove_kept(session: Session, hypervisor: Hypervisor) -> None:
