@@ -186,7 +186,6 @@ def start(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
         for domain in hypervisor.owned_domains(session.lab.name):
             hypervisor.remove_domain(domain.name)
         _remove_kept(session, hypervisor)
-        pending.end(session)
         return False
     host_side.ensure_fencing(session)
     return True
@@ -203,8 +202,9 @@ def _load(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
         snapshots.redefine_all(hypervisor, domains, note)
     pending.begin(session, "load", kept.save)
     snapshots.revert_all(hypervisor, domains, saves_of.snapshot_name(kept.save, kept.note.token))
-    if kept.save == READY:
-        note_ready(session, kept.note)
+    for note in kept.notes:
+        if note.save == READY:
+            note_ready(session, note)
     snapshots.resume_all(hypervisor, domains)
     # A run that is killed before this is done again from the kept save; one that is killed behind it goes on.
     pending.end(session)
@@ -212,5 +212,6 @@ def _load(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], k
 
 
 def _remove_kept(session: Session, hypervisor: Hypervisor) -> None:
+    pending.end(session)
     kept_saves.discard(session.lab.name)
     hypervisor.remove_pool(session.lab.name, str(pool_uuid(session.lab.name, "host")))
