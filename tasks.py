@@ -13,7 +13,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lab import practice, surface
+from lab import practice, practice_faults, surface
 from lab.core.errors import LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -306,6 +306,7 @@ namespace = Collection(
         list_labs,
         prune,
         *practice.TASKS,
+        *practice_faults.TASKS,
     ),
     _collection("test", unit, golden, drivers, end_to_end, everything),
     lint,

@@ -21,6 +21,8 @@ INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
     "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
+    "fault": "Interrupted. `./inv lab.heal` takes back what was made.",
+    "heal": "Interrupted. `./inv lab.heal` continues.",
     "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",
     "load": "Interrupted. `./inv lab.load` with the same name does it again.",
     "reset": "Interrupted. `./inv lab.reset` does it again.",
@@ -35,8 +37,11 @@ WORKFLOWS = {
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
     "drill": "lab.workflows.drill:drill",
+    "fault": "lab.workflows.fault:fault",
+    "faults": "lab.workflows.fault:faults",
     "forget": "lab.workflows.snapshot:forget",
     "halt": "lab.workflows.halt:halt",
+    "heal": "lab.workflows.heal:heal",
     "list": "lab.workflows.listing:list_labs",
     "load": "lab.workflows.snapshot:load",
     "prune": "lab.workflows.prune:prune",
@@ -52,7 +57,7 @@ WORKFLOWS = {
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
 }
-WITHOUT_LIBVIRT = ("render", "report", "schema", "bake")
+WITHOUT_LIBVIRT = ("faults", "render", "report", "schema", "bake")
 
 
 def workflow(verb: str) -> Callable[..., Any]:
