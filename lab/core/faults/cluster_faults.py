@@ -52,7 +52,7 @@ CLUSTER_FAULTS = (
         lasting=True,
         summary="The fencing daemon runs with a configuration that gives the node no permission.",
         teaches="A device that answers is not a device that obeys.",
-        expected="What the node asks of it fails; when the other node is lost meanwhile, nothing may start elsewhere.",
+        expected="What the node asks of it fails; when the other node is lost, nothing may start.",
         undo="the daemon is replaced by one with the lab's own configuration",
         proof="the node's own `fence_virt -o list` shows no domain",
         absence="the daemon runs with the lab's own configuration and answers",
@@ -81,7 +81,8 @@ CLUSTER_FAULTS = (
             ),
             proof=(
                 "sum=$(sha256sum < /etc/corosync/authkey | cut -c 1-64); test $sum != @AUTHKEY_SUM@ || exit 1\n"
-                "for turn in 1 2 3 4 5 6 7 8 9 10; do members=$(corosync-quorumtool -l 2>/dev/null | grep -c '^ *[0-9]')\n"
+                "for turn in 1 2 3 4 5 6 7 8 9 10; do\n"
+                "members=$(corosync-quorumtool -l 2>/dev/null | grep -c '^ *[0-9]')\n"
                 'test "$members" = 1 && { echo "another key, alone in its membership"; exit 0; }; sleep 1; done; exit 1'
             ),
         ),

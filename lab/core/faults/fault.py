@@ -18,7 +18,7 @@ from lab.core.topology_checks import nearest
 
 #: What is named by a person: one node, one guest (the fault is made on its home), or nothing.
 Target = Literal["node", "guest", "lab"]
-#: Where the means are: libvirt on the host (power, links, throttle), the fencing daemon, or a shell on a node or on all.
+#: What makes it: libvirt on the host (power, links, throttle), the fencing daemon, or a shell on one node or on all.
 Means = Literal["power", "links", "throttle", "fence-daemon", "shell", "shell-everywhere"]
 #: Whose boot ids may change: nobody's, the target's for sure, exactly one, both, or nobody says.
 Down = Literal["none", "target", "one", "both", "any"]
@@ -77,6 +77,7 @@ class Fault:
         detail: for other means, what exactly is done there.
         amount: the number that it can be told.
         quick: whether a quick campaign takes it: no node goes down and no service is away for long.
+        in_campaigns: whether a campaign takes it at all: it heals without a decision of a person.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Fault:
     detail: str = ""
     amount: Amount | None = None
     quick: bool = False
+    in_campaigns: bool = True
 
 
 @dataclass(frozen=True)

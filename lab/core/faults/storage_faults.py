@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lab.core.faults.fault import Amount, Fault, Script
 
+#: Of the root file system.
+ROOT_FOLDER = "/var/tmp"  # noqa: S108 (of a node, and the file is not secret)
 #: Leaves this much free, so that the node can still be spoken to.
 _LEFT_KIB = 2048
 
@@ -33,14 +35,14 @@ def _full(name: str, folder: str, teaches: str, expected: str) -> Fault:
         "node",
         "shell",
         lasting=True,
-        summary=f"{folder if folder == '/' else 'The shared OCFS2'} is filled up to a few MiB.",
+        summary=f"{'The root file system' if folder == '/' else 'The shared OCFS2'} is filled up to a few MiB.",
         teaches=teaches,
         expected=expected,
         undo="the filler files are removed",
         proof="df shows next to nothing free, and the filler is there",
         absence="no file lab-fault-filler* is there",
         hold_s=10,
-        script=_filling("/var/tmp" if folder == "/" else folder),
+        script=_filling(ROOT_FOLDER if folder == "/" else folder),
         quick=True,
     )
 
@@ -81,7 +83,7 @@ STORAGE_FAULTS = (
         "node",
         "shell",
         lasting=True,
-        summary="Every read and write of the logical volume under DRBD on the node fails (device mapper, target error).",
+        summary="Every read and write of the volume under DRBD on the node fails (device mapper, target error).",
         teaches="DRBD detaches a broken disk and serves the node from the other one's.",
         expected="DRBD goes diskless on the node, guests run on over the network; nobody is fenced.",
         undo="lvchange --refresh loads the volume's true table, DRBD attaches the disk and resynchronises",
@@ -119,5 +121,6 @@ STORAGE_FAULTS = (
         absence="DRBD is connected and up to date on both sides",
         hold_s=5,
         detail="split",
+        in_campaigns=False,
     ),
 )
