@@ -135,7 +135,7 @@ class Storage:
     resync_rate: str = "50M"
     ocfs2_cluster: str = "clusterocfs"
     ocfs2_port: int = 7777
-    ocfs2_heartbeat_threshold: int = 11
+    ocfs2_heartbeat_threshold: int = 9
     mount_point: str = "/var/lib/libvirt/images/ocfs"
     pool: str = "ocfs"
 
@@ -200,6 +200,8 @@ class Probes:
             sip_options_per_s: requests per second to each guest of that service.
         icmp_per_s: echoes per second to each guest and each node.
         timeout_ms: how long an answer is waited for.
+        share_under_tcg: what the rates are multiplied by where the nodes' processors are emulated. A request costs an
+            emulated guest so much that the full rates would measure themselves.
     """
 
     icmp_per_s: float = 10.0
@@ -210,6 +212,7 @@ class Probes:
     http_write_per_s: float = 5.0
     sip_options_per_s: float = 2.0
     timeout_ms: int = 1000
+    share_under_tcg: float = 0.4
 
 
 @dataclass(frozen=True)

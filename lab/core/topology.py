@@ -238,8 +238,9 @@ def _cluster(cluster: ClusterDocument) -> model.Cluster:
 
 
 def _probes(probes: ProbesDocument) -> model.Probes:
-    rates = {f"{kind}_per_s": per_hour / 3600 for kind, per_hour in probes.model_dump(exclude={"timeout"}).items()}
-    return model.Probes(**rates, timeout_ms=probes.timeout)
+    kinds = probes.model_dump(exclude={"timeout", "share_under_tcg"})
+    rates = {f"{kind}_per_s": per_hour / 3600 for kind, per_hour in kinds.items()}
+    return model.Probes(**rates, timeout_ms=probes.timeout, share_under_tcg=probes.share_under_tcg)
 
 
 def _objectives(objectives: ObjectivesDocument) -> tuple[model.Objective, ...]:

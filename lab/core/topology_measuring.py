@@ -36,6 +36,9 @@ class ProbesDocument(Section):
     timeout: Annotated[int, milliseconds(50, 60_000)] = setting(
         "How long a client waits for an answer.", model.Probes.timeout_ms, "ms"
     )
+    share_under_tcg: float = setting(
+        "What all rates are multiplied by where processors are emulated.", model.Probes.share_under_tcg, ge=0.01, le=1
+    )
 
 
 class ObjectivesDocument(Section):

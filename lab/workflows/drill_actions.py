@@ -19,6 +19,7 @@ from lab.workflows.session import Session
 #: So many answers in a row, of every stream of a guest, and its service counts as back.
 STEADY_ANSWERS = 3
 RECOVERY_LIMIT_S = 300.0
+LOOK_INTERVAL_S = 1.5
 MAINTENANCE = "/usr/local/sbin/lab-maintenance"
 MAINTENANCE_LIMIT_S = 400.0
 #: ssh(1): the connection went away, as it does when the node reboots under it.
@@ -64,6 +65,11 @@ class Scene:
     def domain(self) -> str:
         """The node's domain on the host."""
         return addressing.domain_name(self.session.lab.name, self.node.name)
+
+    @property
+    def look_interval_s(self) -> float:
+        """Pause between two looks at the nodes: a look is work for them, which their guests would miss."""
+        return LOOK_INTERVAL_S * self.session.lab.time_scale
 
     def deadline(self, limit_s: float = RECOVERY_LIMIT_S) -> Deadline:
         """A deadline stretched by the lab's time scale."""
@@ -122,7 +128,7 @@ def live_migrate(scene: Scene) -> None:
         shell.succeed("crm_resource --ban --resource %s --node %s", guest.resource, guest.home, timeout_s=limit_s)
         try:
             _wait_place(scene, guest, other)
-            scene.note("guest started", guest.name, f"runs on {other} only", 1.0)
+            scene.note("guest started", guest.name, f"runs on {other} only", scene.look_interval_s)
             # The migration has not ended for Pacemaker before it has tidied up the source; called home earlier than
             # that, the guest would be stopped and started.
             shell.succeed("crm_resource --wait --timeout %s", str(int(limit_s * 2)), timeout_s=limit_s * 3)
@@ -186,11 +192,11 @@ def wait_home(scene: Scene) -> observe.Look:
             home,
             what="a healthy lab with every guest at home",
             deadline=scene.deadline(),
-            interval_s=1.0,
+            interval_s=scene.look_interval_s,
             remedy="./inv lab.status shows everything; the lab is left as it is, `crm_mon -1rf` on a node says more",
             details=wrong,
         )
-        scene.note("healthy", "", "seen by a look at both nodes", 2.0)
+        scene.note("healthy", "", "seen by a look at both nodes", scene.look_interval_s + 2.0)
     return seen[-1]
 
 
@@ -262,6 +268,6 @@ def _wait_place(scene: Scene, guest: Guest, node_name: str) -> None:
         there,
         what=f"{guest.name} to run on {node_name} only",
         deadline=scene.deadline(),
-        interval_s=1.0,
+        interval_s=scene.look_interval_s,
         remedy="`crm_mon -1rf` on a node says what Pacemaker does",
     )

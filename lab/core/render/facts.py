@@ -28,7 +28,7 @@ O2CB_LEAST_THRESHOLD = 7
 #: ``ping-timeout`` for the answer; ``timeout`` has to stay below both intervals. Its own defaults, 6 s, 0.5 s and 10 s,
 #: would find out later than Corosync, and everything stands still until then.
 DRBD_TIMEOUT_DS = 30
-DRBD_PING_TIMEOUT_DS = 10
+DRBD_PING_TIMEOUT_DS = 8
 DRBD_PING_INTERVAL_S = 4
 #: The default.
 DRBD_CONNECT_INTERVAL_S = 10
@@ -42,6 +42,9 @@ ZONE_CUSTOMERS_ADDRESS = "192.0.2.81"
 #: Pauses between monitor operations of the storage: the study's for DRBD promoted and not (they have to differ).
 STORAGE_MONITOR_S = 20
 UNPROMOTED_MONITOR_S = 30
+
+#: How much longer the second node's shot at the first one takes: longer than a shot of the first one.
+FENCE_DELAY_S = 2
 
 VAGRANT_BOX = "ha-lab/node"
 VAGRANT_BOOT_TIMEOUT_S = 240
@@ -214,7 +217,7 @@ def cluster_values(lab: Lab) -> Values:
         "other_node_score": cluster.other_node_score,
         "mount_timeout_s": scaled(60, scale),
         "fence_timeout_s": scaled(60, scale),
-        "fence_delay_s": scaled(5, detection),
+        "fence_delay_s": scaled(FENCE_DELAY_S, detection),
     }
 
 

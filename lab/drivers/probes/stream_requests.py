@@ -29,13 +29,15 @@ def specs_of(lab: Lab, probes: Probes | None = None, ports: ServicePorts | None 
 
     Args:
         lab: the lab.
-        probes: rates and timeout; those of the lab's topology when None. A rate of 0 gives no stream.
+        probes: rates and timeout as they are to be; those of the lab's topology, at the lab's share of them, when
+            None. A rate of 0 gives no stream.
         ports: where the services listen, if not on their assigned ports.
     """
     rates = probes or lab.probes
+    share = lab.probes.share_under_tcg if probes is None and lab.accelerator == "tcg" else 1.0
     timeout_s = rates.timeout_ms / 1000
     found = [
-        StreamSpec(kind, guest.name, f"{guest_ip(lab, guest)}:{port}", 1 / per_s, timeout_s)
+        StreamSpec(kind, guest.name, f"{guest_ip(lab, guest)}:{port}", 1 / (per_s * share), timeout_s)
         for guest in lab.guests
         for kind, per_s, port in _asked_of(guest, rates, ports or ServicePorts())
         if per_s > 0
@@ -43,7 +45,9 @@ def specs_of(lab: Lab, probes: Probes | None = None, ports: ServicePorts | None 
     if rates.icmp_per_s > 0:
         machines = [(guest.name, guest_ip(lab, guest)) for guest in lab.guests]
         machines += [(node.name, node_service_ip(lab, node)) for node in lab.nodes]
-        found += [StreamSpec("icmp", name, str(place), 1 / rates.icmp_per_s, timeout_s) for name, place in machines]
+        found += [
+            StreamSpec("icmp", name, str(place), 1 / (rates.icmp_per_s * share), timeout_s) for name, place in machines
+        ]
     return tuple(found)
 
 
