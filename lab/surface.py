@@ -33,6 +33,7 @@ DEFAULT_TOPOLOGY = "two-node"
 #: Where each verb's workflow is; found when it is needed, so that `--list` loads none of them.
 WORKFLOWS = {
     "bake": "lab.workflows.bake:bake_all",
+    "campaign": "lab.workflows.campaign:campaign",
     "console": "lab.workflows.access:console",
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",

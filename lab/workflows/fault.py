@@ -11,8 +11,8 @@ from lab.core.faults.fault import Fault, FaultOrder, FaultPlan
 from lab.core.outcome import Outcome
 from lab.doors.clock import now_s, pause
 from lab.workflows import heal, observe
-from lab.workflows.drill import opened
 from lab.workflows.fault_injection import Stage, make, prove
+from lab.workflows.opening import opened
 from lab.workflows.options import Options, load_lab
 
 

@@ -15,8 +15,8 @@ from lab.doors.clock import Deadline, now_s, wait_until
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, machine_faults
 from lab.workflows import host_side, observe, pending, serving, split_brain
-from lab.workflows.drill import opened
 from lab.workflows.fault_injection import REFUSING, Stage, words_of
+from lab.workflows.opening import opened
 from lab.workflows.options import Options
 from lab.workflows.session import Session
 
@@ -204,7 +204,7 @@ def _until_healthy(stage: Stage, discard: str) -> list[str]:
         healthy,
         what="a healthy lab",
         deadline=Deadline.after(stage.limit_s(HEALTHY_LIMIT_S)),
-        interval_s=2.0,
+        interval_s=stage.limit_s(1.5),
         remedy="./inv lab.status shows everything, `crm_mon -1rf` on a node says more; ./inv lab.reset loads the save",
         details=lambda: seen[-1].problems(session.lab),
     )
