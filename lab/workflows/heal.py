@@ -70,7 +70,10 @@ def heal_now(stage: Stage, discard: str = "") -> list[str]:
         done += _until_healthy(stage, discard)
     with session.reporter.step("services answer a client"):
         done += _until_served(stage)
-    left = [str(remain) for remain in look_for_remains(session)]
+    # What a fault's own unit did between the look and its end shows now.
+    late = undo_on_nodes(stage)
+    done += late
+    left = [*host_remains(stage), *(str(remain) for remain in (look_for_remains(session) if late else ()))]
     if left:
         raise LabError("something of a fault stays", remedy="./inv lab.reset loads the save ready", details=left)
     return done

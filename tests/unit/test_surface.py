@@ -180,7 +180,7 @@ def test_all_tasks_are_there() -> None:
         "up",
         "verify",
     ]
-    test = ["all", "drivers", "golden", "lab", "unit"]
+    test = ["all", "drivers", "faults", "golden", "lab", "unit"]
     assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
 
 

@@ -72,7 +72,8 @@ TRACES = (
         "unit",
         "a unit that makes a fault again and again",
         "systemctl list-units --plain --no-legend --all 'lab-fault-*' | awk '{print $1, $3}'",
-        "systemctl stop 'lab-fault-*'; systemctl reset-failed 'lab-fault-*' 2>/dev/null || true",
+        "systemctl stop 'lab-fault-*'; systemctl reset-failed 'lab-fault-*' 2>/dev/null\n"
+        f"for leg in {_LEGS}; do ip link set $leg up; done",
     ),
     Trace(
         "leg",
