@@ -11,7 +11,8 @@ from lab.core.faults.fault import Fault, FaultOrder, FaultPlan
 from lab.core.outcome import Outcome
 from lab.doors.clock import now_s, pause
 from lab.workflows import heal, observe
-from lab.workflows.fault_injection import Stage, make, prove
+from lab.workflows.fault_injection import make, prove
+from lab.workflows.fault_stage import Stage
 from lab.workflows.opening import opened
 from lab.workflows.options import Options, load_lab
 
@@ -81,6 +82,9 @@ def require_sound(stage: Stage) -> None:
     Raises:
         LabError: something of a fault is there, or the lab is not healthy.
     """
+    missing = [one.name for one in stage.session.lab.nodes if stage.hypervisor.state(stage.domain(one)) == "missing"]
+    if missing:
+        raise LabError(f"{' and '.join(missing)} is not there", remedy="./inv lab.up builds what is missing")
     with stage.session.reporter.step("the lab is healthy and without a fault"):
         left = [*heal.host_remains(stage)]
         if not left:

@@ -6,7 +6,8 @@ from lab.core.errors import LabError
 from lab.doors.clock import pause
 from lab.workflows import heal
 from lab.workflows.drill_actions import Scene
-from lab.workflows.fault_injection import Stage, make, prove
+from lab.workflows.fault_injection import make, prove
+from lab.workflows.fault_stage import Stage
 
 
 def fault_drill(scene: Scene) -> None:

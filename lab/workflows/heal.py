@@ -15,7 +15,8 @@ from lab.doors.clock import Deadline, now_s, wait_until
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, machine_faults
 from lab.workflows import host_side, observe, pending, serving, split_brain
-from lab.workflows.fault_injection import REFUSING, Stage, words_of
+from lab.workflows.fault_on_host import REFUSING
+from lab.workflows.fault_stage import Stage, words_of
 from lab.workflows.opening import opened
 from lab.workflows.options import Options
 from lab.workflows.session import Session
@@ -59,11 +60,14 @@ def heal_now(stage: Stage, discard: str = "") -> list[str]:
         LabError: something stays wrong.
     """
     session = stage.session
+    missing = [node.name for node in session.lab.nodes if stage.hypervisor.state(stage.domain(node)) == "missing"]
+    if missing:
+        raise LabError(f"{' and '.join(missing)} is not there", remedy="./inv lab.up builds what is missing")
     pending.settle(session, stage.hypervisor)
     with session.reporter.step("undo faults on the host"):
         done = undo_on_host(stage)
-    for node in session.lab.nodes:
-        _wait_reachable(stage, node)
+    with session.reporter.step("nodes answer over the management network"):
+        session.on_each(session.lab.nodes, lambda node: _wait_reachable(stage, node))
     with session.reporter.step("undo faults on the nodes"):
         done += undo_on_nodes(stage)
     with session.reporter.step("the lab becomes healthy"):

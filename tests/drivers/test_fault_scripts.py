@@ -15,8 +15,8 @@ WORDS = {"NOW": "1764043200", "AUTHKEY_SUM": "ab" * 32}
 SCRIPTED = [fault for fault in FAULTS if fault.script is not None]
 
 
-def require_readable(text: str) -> None:
-    result = run(["bash", "-n"], timeout_s=20, stdin=text.encode(), check=False)
+def require_readable(text: str, shell: str = "bash") -> None:
+    result = run([shell, "-n"], timeout_s=20, stdin=text.encode(), check=False)
     assert result.ok, result.stderr
     assert not result.stderr
 
@@ -26,7 +26,7 @@ def test_a_shell_understands_the_fault(fault: Fault) -> None:
     assert fault.script is not None
     plan = planned_fault(LAB, fault, FaultOrder(fault.name))
     for text in (fault.script.inject, fault.script.proof):
-        require_readable(filled(text, LAB, plan, WORDS))
+        require_readable(filled(text, LAB, plan, WORDS), "sh")
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)

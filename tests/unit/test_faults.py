@@ -44,7 +44,7 @@ def test_every_fault_says_everything_about_itself(fault: Fault) -> None:
     for text in (one.undo, one.proof, one.absence):
         assert text
         assert not text.endswith(".")
-    assert (one.script is not None) == (one.means == "shell")
+    assert (one.script is not None) == (one.means in ("shell", "shell-in-guest"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,8 +18,9 @@ from lab.core.topology_checks import nearest
 
 #: What is named by a person: one node, one guest (the fault is made on its home), or nothing.
 Target = Literal["node", "guest", "lab"]
-#: What makes it: libvirt on the host (power, links, throttle), the fencing daemon, or a shell on one node or on all.
-Means = Literal["power", "links", "throttle", "fence-daemon", "shell", "shell-everywhere"]
+#: What makes it: libvirt on the host (power, links, throttle), the fencing daemon there, or a shell: on the node, on
+#: all nodes, or in the guest.
+Means = Literal["power", "links", "throttle", "fence-daemon", "shell", "shell-everywhere", "shell-in-guest"]
 #: Whose boot ids may change: nobody's, the target's for sure, exactly one, both, or nobody says.
 Down = Literal["none", "target", "one", "both", "any"]
 
@@ -73,7 +74,7 @@ class Fault:
         hold_s: how long a drill keeps it before healing, by the clock of a lab under KVM (stretched by its time scale).
         down: whose boot ids change in a drill of it.
         fences: whether the cluster is expected to fence a node.
-        script: for the means ``shell``.
+        script: for the means ``shell`` and ``shell-in-guest``; its proof runs on the node in both cases.
         detail: for other means, what exactly is done there.
         amount: the number that it can be told.
         quick: whether a quick campaign takes it: no node goes down and no service is away for long.
@@ -168,7 +169,7 @@ def filled(text: str, lab: Lab, plan: FaultPlan | None = None, values: Mapping[s
     Args:
         text: of the script.
         lab: gives MOUNT, DRBD_PORT, RESOURCE, MINOR, GROUP, VOLUME.
-        plan: gives NODE, OWN, PEER (addresses on the service network), GUEST, AMOUNT.
+        plan: gives NODE, OWN, PEER (addresses on the service network), GUEST, GUEST_ADDRESS, AMOUNT.
         values: further words, which win.
 
     Raises:
@@ -192,6 +193,7 @@ def filled(text: str, lab: Lab, plan: FaultPlan | None = None, values: Mapping[s
             "PEER": str(addressing.node_service_ip(lab, peer)),
             "AMOUNT": str(plan.amount),
             "GUEST": plan.guest.domain if plan.guest else "",
+            "GUEST_ADDRESS": str(addressing.guest_ip(lab, plan.guest)) if plan.guest else "",
         }
     words |= values or {}
     unknown = sorted(set(_PLACEHOLDER.findall(text)) - words.keys())

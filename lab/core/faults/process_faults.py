@@ -81,6 +81,33 @@ def _stopped(program: str, name: str, teaches: str, expected: str, *, fences: bo
     )
 
 
+_HANGING = Fault(
+    "guest-hang",
+    "process",
+    "guest",
+    "shell-in-guest",
+    lasting=True,
+    summary="The kernel of a guest panics and hangs; its QEMU runs on.",
+    teaches="Who looks at a process only does not see that nobody is at home.",
+    expected="The service is silent; libvirt calls the guest running, Pacemaker believes that, and nobody acts.",
+    undo="a guest that runs and is silent on a healthy cluster is reset",
+    proof="libvirt on the node calls the guest running, and it answers no ping from there",
+    absence="the guest's service answers a client",
+    hold_s=10,
+    script=Script(
+        inject=(
+            "test -w /proc/sysrq-trigger || exit 2\n"
+            "echo 0 > /proc/sys/kernel/panic; echo 1 > /proc/sys/kernel/sysrq\n"
+            "(sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 < /dev/null &"
+        ),
+        proof=(
+            "state=$(virsh domstate @GUEST@)\n"
+            'for turn in 1 2 3 4 5 6; do ping -q -c 2 -W 2 @GUEST_ADDRESS@ > /dev/null || { test "$state" = running && '
+            '{ echo "libvirt: $state; no answer to ping"; exit 0; }; }; sleep 1; done; exit 1'
+        ),
+    ),
+)
+
 PROCESS_FAULTS = (
     _killed(
         "corosync",
@@ -141,4 +168,5 @@ PROCESS_FAULTS = (
         "The guest is silent; libvirt still calls it running, and Pacemaker believes that.",
         fences=False,
     ),
+    _HANGING,
 )
