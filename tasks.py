@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lab import practice, surface
+from lab import practice, practice_faults, surface
 from lab.core.errors import LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -260,6 +261,23 @@ def end_to_end(context: Context, only: str = "") -> None:
     _with_libvirt(lambda: _pytest(context, ["tests/end_to_end"], only, "-s"))
 
 
+@task(
+    name="faults",
+    help={
+        **ONLY,
+        "topology": "topology of the lab",
+        "name": "the lab; one that runs is used and kept, else it is built",
+    },
+)
+def catalogue(context: Context, only: str = "", topology: str = "smoke", name: str = "faulttest") -> None:
+    """Every fault of the catalogue on a real lab; not part of all tests. `--only quick` is the small fixed set.
+
+    Example: ./inv test.faults --only quick
+    """
+    os.environ |= {"HA_LAB_TOPOLOGY": topology, "HA_LAB_NAME": name}
+    _with_libvirt(lambda: _pytest(context, ["tests/faults"], only, "-s"))
+
+
 @task(name="all", default=True)
 def everything(context: Context) -> None:
     """Everything that proves the project: linters, unit, golden and driver tests, then the real lab end to end.
@@ -309,7 +327,8 @@ namespace = Collection(
         list_labs,
         prune,
         *practice.TASKS,
+        *practice_faults.TASKS,
     ),
-    _collection("test", unit, golden, drivers, end_to_end, everything),
+    _collection("test", unit, golden, drivers, end_to_end, catalogue, everything),
     lint,
 )

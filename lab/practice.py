@@ -31,11 +31,15 @@ def finish(code: int) -> None:
     help={
         **COMMON,
         **JSON,
-        "drill": "power-off, reboot, maintenance, live-migrate or guest-crash",
+        "drill": "power-off, reboot, maintenance, live-migrate, guest-crash, fault:NAME or campaign",
         "node": "node it is done to; the first one when not given",
         "guest": "guest it is done to, for live-migrate and guest-crash; the first one when not given",
         "repeat": "how often, one after the other",
         "seed": "number from which everything random follows; kept in the record",
+        "amount": "of a fault, see lab.fault",
+        "seconds": "how long a fault is kept before it is healed; its own time when not given",
+        "count": "of a campaign: how many faults",
+        "quick": "of a campaign: only faults during which no node goes down",
     },
 )
 def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
@@ -47,6 +51,10 @@ def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
     guest: str = "",
     repeat: int = 1,
     seed: int = 1,
+    amount: int = 0,
+    seconds: float = 0.0,
+    count: int = 5,
+    quick: bool = False,
     json: bool = False,
 ) -> None:
     """Break the lab on purpose, measure what clients lost, wait until it is healthy again, and audit it.
@@ -55,8 +63,14 @@ def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
 
     Examples: ./inv lab.drill power-off --node brina
               ./inv lab.drill guest-crash --guest passata
+              ./inv lab.drill fault:freeze --node brina
+              ./inv lab.drill campaign --seed 7 --count 5 --quick
     """
-    order = Order(drill, node, guest, repeat, seed)
+    if drill == "campaign":
+        wanted = (seed, count, quick)
+        finish(surface.carry_out("campaign", *wanted, topology=topology, name=name, as_json=json))
+        return
+    order = Order(drill, node, guest, repeat, seed, amount, seconds)
     finish(surface.carry_out("drill", order, topology=topology, name=name, as_json=json))
 
 

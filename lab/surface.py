@@ -21,6 +21,8 @@ INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
     "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
+    "fault": "Interrupted. `./inv lab.heal` takes back what was made.",
+    "heal": "Interrupted. `./inv lab.heal` continues.",
     "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",
     "load": "Interrupted. `./inv lab.load` with the same name does it again.",
     "reset": "Interrupted. `./inv lab.reset` does it again.",
@@ -33,13 +35,17 @@ DEFAULT_TOPOLOGY = "two-node"
 #: Where each verb's workflow is; found when it is needed, so that `--list` loads none of them.
 WORKFLOWS = {
     "bake": "lab.workflows.bake:bake_all",
+    "campaign": "lab.workflows.campaign:campaign",
     "console": "lab.workflows.access:console",
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
     "drill": "lab.workflows.drill:drill",
     "export": "lab.workflows.bundle_export:export",
+    "fault": "lab.workflows.fault:fault",
+    "faults": "lab.workflows.fault:faults",
     "forget": "lab.workflows.snapshot:forget",
     "halt": "lab.workflows.halt:halt",
+    "heal": "lab.workflows.heal:heal",
     "import": "lab.workflows.bundle_import:import_bundle",
     "list": "lab.workflows.listing:list_labs",
     "load": "lab.workflows.snapshot:load",
@@ -56,7 +62,7 @@ WORKFLOWS = {
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
 }
-WITHOUT_LIBVIRT = ("render", "report", "schema", "bake")
+WITHOUT_LIBVIRT = ("faults", "render", "report", "schema", "bake")
 
 
 def workflow(verb: str) -> Callable[..., Any]:

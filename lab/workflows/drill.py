@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,11 @@ from lab.workflows import observe
 from lab.workflows.drill_actions import ACTIONS, Scene, wait_home
 from lab.workflows.drill_judgement import Course, judged
 from lab.workflows.drill_text import text_of
+from lab.workflows.fault_drill import fault_drill
+from lab.workflows.opening import opened
 from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.probing import probing
-from lab.workflows.session import Session, open_session
+from lab.workflows.session import Session
 
 DRILLS_FOLDER = "drills"
 RECORD_FILE = "record.json"
@@ -43,17 +44,6 @@ def drill(options: Options, order: Order) -> Outcome:
     return outcome_of(session.folder, records)
 
 
-@contextmanager
-def opened(options: Options, verb: str) -> Iterator[tuple[Session, Hypervisor]]:
-    """A session with the lab's lock and a connection to libvirt."""
-    with (
-        open_session(options, verb) as session,
-        files.locked(session.folder / "lock", busy=f"another run is working on the lab {session.lab.name}"),
-        closing(Hypervisor()) as hypervisor,
-    ):
-        yield session, hypervisor
-
-
 def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord:
     """One drill, from a healthy lab to a healthy lab; its record is written whatever comes of it.
 
@@ -62,17 +52,22 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
     """
     before = _require_healthy(session)
     started = datetime.now(UTC)
-    folder = session.folder / DRILLS_FOLDER / f"{started:%Y%m%dT%H%M%S}-{plan.drill.name}-{plan.target.lower()}"
+    folder = (
+        session.folder
+        / DRILLS_FOLDER
+        / f"{started:%Y%m%dT%H%M%S}-{plan.drill.name.replace(':', '-')}-{plan.target.lower()}"
+    )
     folder.mkdir(parents=True)
     course = Course(before=before, started_wall_s=wall_s(), started_s=now_s())
     failure: LabError | None = None
     with session.reporter.step(f"drill {plan.drill.name} on {plan.target}"), DomainEvents() as events:
         with probing(session, folder / SAMPLES_FILE) as probes:
             scene = Scene(session, hypervisor, plan.drill, plan.node, plan.guest, probes.runner.snapshot)
+            scene.faulty, scene.hold_s = plan.faulty, plan.hold_s
             try:
                 _wait_answering(session, scene)
                 pause(CALM_S)
-                ACTIONS[plan.drill.name](scene)
+                (fault_drill if plan.faulty else ACTIONS[plan.drill.name])(scene)
                 course.after = wait_home(scene)
                 pause(CALM_S)
             except LabError as error:

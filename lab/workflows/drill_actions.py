@@ -9,6 +9,7 @@ from lab.core import addressing
 from lab.core.drills.catalogue import Drill
 from lab.core.drills.record import Phase
 from lab.core.errors import LabError
+from lab.core.faults.fault import FaultPlan
 from lab.core.measurement.samples import Recording
 from lab.core.model import Guest, Node
 from lab.doors.clock import Deadline, now_s, wait_until
@@ -38,6 +39,8 @@ class Scene:
         recorded: what the probes have seen so far.
         phases: moments noted by the drill itself, on the host's monotonic clock.
         expected_failures: beginnings of failed actions that belong to the drill.
+        faulty: the fault of the catalogue that it makes; None for the drills with an action of their own.
+        hold_s: how long that fault is kept, real seconds; 0 for its own time.
     """
 
     session: Session
@@ -49,6 +52,8 @@ class Scene:
     fault_s: float = 0.0
     phases: list[Phase] = field(default_factory=list)
     expected_failures: list[str] = field(default_factory=list)
+    faulty: FaultPlan | None = None
+    hold_s: float = 0.0
 
     def fault(self, detail: str) -> None:
         """Note that the fault is made now."""

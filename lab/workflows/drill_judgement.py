@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lab.core import addressing
-from lab.core.drills import audits
+from lab.core.drills import audits, continuous
 from lab.core.drills.objectives import judge_objectives
 from lab.core.drills.record import AuditResult, DrillRecord, Phase, StreamFigures
 from lab.core.drills.residence import overlaps, restarts
@@ -67,6 +67,7 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
     course.texts |= {f"{name}-journal.txt": one.journal for name, one in evidence.items()}
     after = course.after or observe.look(scene.session)
     streams = tuple(figures(recording, zero_s) for recording in course.recordings)
+    phases = _phases(scene, course, evidence, streams)
     return DrillRecord(
         identifier="",
         drill=scene.drill.name,
@@ -78,9 +79,9 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
         time_scale=lab.time_scale,
         fault_at=datetime.fromtimestamp(fault_wall_s, UTC).isoformat(timespec="milliseconds"),
         duration_s=round(course.ended_s - course.started_s, 3),
-        phases=_phases(scene, course, evidence, streams),
+        phases=phases,
         streams=streams,
-        audits=tuple(_audits(scene, course, after, evidence)),
+        audits=tuple(_audits(scene, course, after, evidence, phases)),
         objectives=judge_objectives(lab, scene.drill.name, streams),
         boot_ids=_boot_ids(course, after),
         homes={guest.name: guest.home for guest in lab.guests},
@@ -136,8 +137,15 @@ def _phases(
     return tuple(sorted([*own, *told, *answering], key=lambda phase: phase.at_s))
 
 
-def _audits(scene: Scene, course: Course, after: observe.Look, evidence: dict[str, NodeEvidence]) -> list[AuditResult]:
+def _audits(
+    scene: Scene,
+    course: Course,
+    after: observe.Look,
+    evidence: dict[str, NodeEvidence],
+    phases: Sequence[Phase],
+) -> list[AuditResult]:
     lab, nodes = scene.session.lab, after.nodes
+    _zero_s, fault_wall_s = _fault(scene, course)
     found = [one for each in evidence.values() for one in each.residences]
     offsets = {name: each.offset_s for name, each in evidence.items()}
     losses = {
@@ -162,10 +170,40 @@ def _audits(scene: Scene, course: Course, after: observe.Look, evidence: dict[st
         audits.audit_guests(lab, nodes),
         audits.audit_never_twice(twice, len(found)),
         *([audits.audit_never_restarted(anew, len(found))] if scene.drill.keeps_guests else []),
+        continuous.audit_fenced_first(
+            found,
+            offsets_s=offsets,
+            power_lost_s=losses,
+            fenced_s=_fencings(phases, fault_wall_s),
+            since_s=fault_wall_s,
+            tolerance_s=CLOCK_TOLERANCE_S,
+        ),
+        _mounts(scene, course, evidence),
         audits.audit_failed_actions(failed, scene.expected_failures),
         audits.audit_boots(scene.drill, scene.node.name if scene.guest is None else "", _boot_ids(course, after)),
         *_ledgers(scene, course),
     ]
+
+
+def _fencings(phases: Sequence[Phase], fault_wall_s: float) -> dict[str, list[float]]:
+    """Per node, when Pacemaker called it fenced, by the host's wall clock."""
+    found: dict[str, list[float]] = {}
+    for phase in phases:
+        if phase.name == "fenced" and phase.source == "pacemaker":
+            found.setdefault(phase.subject, []).append(fault_wall_s + phase.at_s)
+    return found
+
+
+def _mounts(scene: Scene, course: Course, evidence: dict[str, NodeEvidence]) -> AuditResult:
+    minor = scene.session.lab.storage.minor
+    before = {
+        name: facts is not None
+        and facts.drbd is not None
+        and facts.drbd.device(minor).local_role == continuous.PRIMARY
+        and bool(facts.mount)
+        for name, facts in course.before.nodes.items()
+    }
+    return continuous.audit_mounted_on_primary({name: one.journal for name, one in evidence.items()}, before)
 
 
 def _ledgers(scene: Scene, course: Course) -> list[AuditResult]:

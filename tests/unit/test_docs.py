@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab.core.faults.catalogue import FAULTS
 from lab.core.schema import json_schema
 from tasks import namespace
 
@@ -92,3 +93,8 @@ def test_modules_and_folders_that_documents_name_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"`((?:lab|tests|cloudinit|topologies|benchmarks)/[\w./{}-]*)`", text)
     assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+def test_the_table_of_faults_is_that_of_the_catalogue() -> None:
+    table = [(row[0].strip("`"), *row[1:]) for row in rows(README, "| fault | done to | what is done |")]
+    assert table == [(fault.name, fault.target, fault.summary, fault.expected) for fault in FAULTS]

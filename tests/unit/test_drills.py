@@ -25,6 +25,7 @@ from lab.core.drills.record import (
 )
 from lab.core.drills.residence import Residence, overlaps, residences, restarts
 from lab.core.errors import LabError
+from lab.core.faults.catalogue import FAULTS
 from lab.core.health import NodeFacts
 from lab.core.model import Lab, Objective
 from lab.core.parsers.drbd import parse_proc_drbd
@@ -230,6 +231,56 @@ def test_exactly_the_intended_node_goes_down(
 ) -> None:
     node = "brina" if drill_named(drill).node_goes_down else ""
     assert audits.audit_boots(drill_named(drill), node, {"brina": brina, "piova": piova}).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("fault", "changed", "ok"),
+    [
+        ("freeze", {"brina"}, True),
+        ("freeze", set(), False),
+        ("freeze", {"piova"}, False),
+        ("partition", {"piova"}, True),
+        ("partition", {"brina"}, True),
+        ("partition", {"brina", "piova"}, False),
+        ("partition", set(), False),
+        ("both-off", {"brina", "piova"}, True),
+        ("both-off", {"brina"}, False),
+        ("packet-loss", set(), True),
+        ("packet-loss", {"piova"}, False),
+        ("legs-down", set(), True),
+        ("legs-down", {"brina"}, True),
+    ],
+)
+def test_a_fault_says_who_goes_down(fault: str, changed: set[str], *, ok: bool) -> None:
+    boot_ids = {name: ("a", "b" if name in changed else "a") for name in ("brina", "piova")}
+    assert audits.audit_boots(drill_named(f"fault:{fault}"), "brina", boot_ids).ok is ok
+
+
+def test_every_fault_is_a_drill(lab: Lab) -> None:
+    for fault in FAULTS:
+        (plan,) = planned(lab, Order(f"fault:{fault.name}", seed=3, seconds=7))
+        assert plan.faulty is not None
+        assert (plan.faulty.fault, plan.hold_s, plan.seed) == (fault, 7, 3)
+        assert (plan.guest is not None) == (fault.target == "guest")
+        assert plan.drill.name not in NAMES
+
+
+def test_a_fault_of_a_drill_has_its_amount_and_its_target(lab: Lab) -> None:
+    plans = planned(lab, Order("fault:delay", node="piova", amount=30, repeat=2))
+    assert [(plan.target, plan.faulty and plan.faulty.amount, plan.seed) for plan in plans] == [
+        ("piova", 30, 1),
+        ("piova", 30, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [Order("fault:freze"), Order("reboot", amount=3), Order("reboot", seconds=3), Order("fault:reset", amount=3)],
+)
+def test_a_fault_or_amount_that_cannot_be_meant_is_refused(lab: Lab, order: Order) -> None:
+    with pytest.raises(LabError) as caught:
+        planned(lab, order)
+    assert caught.value.exit_code == 2
 
 
 def test_nothing_looked_at_proves_nothing() -> None:

@@ -161,8 +161,11 @@ def test_all_tasks_are_there() -> None:
         "down",
         "drill",
         "export",
+        "fault",
+        "faults",
         "forget",
         "halt",
+        "heal",
         "import",
         "list",
         "load",
@@ -179,7 +182,7 @@ def test_all_tasks_are_there() -> None:
         "up",
         "verify",
     ]
-    test = ["all", "drivers", "golden", "lab", "unit"]
+    test = ["all", "drivers", "faults", "golden", "lab", "unit"]
     assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
 
 

@@ -107,9 +107,17 @@ def audit_boots(drill: Drill, node: str, boot_ids: Mapping[str, tuple[str, str]]
         boot_ids: per node, before and after.
     """
     findings, ok = [], bool(boot_ids)
+    down: set[str] = set()
     for name, (before, after) in boot_ids.items():
         rebooted = before != after
-        expected = drill.node_goes_down and name == node
-        ok = ok and bool(before) and bool(after) and rebooted == expected
+        down |= {name} if rebooted else set()
+        ok = ok and bool(before) and bool(after)
         findings.append(f"{name}: {'another boot id, it went down' if rebooted else 'the same boot id, it stayed up'}")
-    return AuditResult("exactly the intended node went down", ok, tuple(findings))
+    as_meant = {
+        "none": not down,
+        "target": down == {node},
+        "one": len(down) == 1,
+        "both": down == set(boot_ids),
+        "any": True,
+    }[drill.down]
+    return AuditResult("exactly the intended node went down", ok and as_meant, tuple(findings))

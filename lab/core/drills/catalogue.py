@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.core.errors import LabError
+from lab.core.faults.catalogue import fault_named
+from lab.core.faults.fault import Down, Fault, FaultOrder, FaultPlan, planned_fault
 from lab.core.model import Guest, Lab, Node
 from lab.core.topology_checks import nearest
 
 Target = Literal["node", "guest"]
+#: Drills with a fault of the catalogue are named by it, such as ``fault:freeze``.
+FAULT_PREFIX = "fault:"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Drill:
         expected: what a correct cluster does about it.
         study: the study's name for it, empty where it has none.
         keeps_guests: whether every guest has to run on all the time, moved live or not at all.
+        fault: the fault of the catalogue that it makes; None for the drills with an action of their own.
     """
 
     name: str
@@ -35,6 +40,14 @@ class Drill:
     expected: str
     study: str = ""
     keeps_guests: bool = False
+    fault: Fault | None = None
+
+    @property
+    def down(self) -> Down:
+        """Whose boot ids change."""
+        if self.fault is not None:
+            return self.fault.down
+        return "target" if self.node_goes_down else "none"
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class Order:
         node, guest: to what; the first one of the lab where empty.
         repeat: how often.
         seed: of everything random; kept in the record.
+        amount, seconds: of a fault, and how long it is kept; 0 for its own.
     """
 
     name: str
@@ -53,6 +67,8 @@ class Order:
     guest: str = ""
     repeat: int = 1
     seed: int = 1
+    amount: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,12 +80,16 @@ class Plan:
         node: the node it is about: the one that goes down, or the home of the guest.
         guest: the guest it is done to; None for a drill on a node.
         seed: of everything random.
+        faulty: the fault of the catalogue; None for the drills with an action of their own.
+        hold_s: how long it is kept, real seconds; 0 for its own time.
     """
 
     drill: Drill
     node: Node
     guest: Guest | None
     seed: int
+    faulty: FaultPlan | None = None
+    hold_s: float = 0.0
 
     @property
     def target(self) -> str:
@@ -134,11 +154,27 @@ def drill_named(name: str) -> Drill:
     Raises:
         LabError: there is none (exit code 2).
     """
+    if name.startswith(FAULT_PREFIX):
+        return drill_of(fault_named(name.removeprefix(FAULT_PREFIX)))
     found = next((drill for drill in DRILLS if drill.name == name), None)
     if found is None:
         hint = nearest(name, NAMES)
-        raise LabError(f"there is no drill {name!r}", remedy=f"{hint}The drills are: {', '.join(NAMES)}", exit_code=2)
+        names = f"{', '.join(NAMES)}, {FAULT_PREFIX}NAME with a fault of ./inv lab.faults, campaign"
+        raise LabError(f"there is no drill {name!r}", remedy=f"{hint}The drills are: {names}", exit_code=2)
     return found
+
+
+def drill_of(fault: Fault) -> Drill:
+    """The drill that a fault makes."""
+    return Drill(
+        f"{FAULT_PREFIX}{fault.name}",
+        "guest" if fault.target == "guest" else "node",
+        node_goes_down=fault.down == "target",
+        fences=fault.fences,
+        summary=fault.summary,
+        expected=fault.expected,
+        fault=fault,
+    )
 
 
 def planned(lab: Lab, order: Order) -> tuple[Plan, ...]:
@@ -150,6 +186,14 @@ def planned(lab: Lab, order: Order) -> tuple[Plan, ...]:
     drill = drill_named(order.name)
     if order.repeat < 1:
         raise LabError(f"--repeat {order.repeat} is no number of times", remedy="Give 1 or more", exit_code=2)
+    if drill.fault is not None:
+        faulty = planned_fault(lab, drill.fault, FaultOrder(drill.fault.name, order.node, order.guest, order.amount))
+        plan = Plan(drill, faulty.node, faulty.guest, order.seed, faulty, order.seconds)
+        return tuple(replace(plan, seed=order.seed + number) for number in range(order.repeat))
+    if order.amount or order.seconds:
+        raise LabError(
+            f"{drill.name} has neither amount nor time", remedy="Leave --amount and --seconds away", exit_code=2
+        )
     if drill.target == "guest" and order.node:
         raise LabError(
             f"{drill.name} is done to a guest", remedy="Choose it with --guest instead of --node", exit_code=2

@@ -1,0 +1,125 @@
+"""What libvirt on the host can do to a node's machine: stop it, reset it, pull its cables, slow its disks down.
+
+Cables and throttles are changed for the running domain and for its definition: fencing destroys and starts a domain,
+and a cable that was pulled stays pulled when that happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from lab.core.errors import LabError
+from lab.drivers.hypervisor import Hypervisor
+
+LIVE = int(libvirt.VIR_DOMAIN_AFFECT_LIVE)
+CONFIG = int(libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+_OPERATIONS = "total_iops_sec"
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise LabError(f"{what}: {error.get_error_message()}") from error
+
+
+def suspend(hypervisor: Hypervisor, name: str) -> None:
+    """Stop a domain where it stands, memory kept."""
+    with _explained(f"domain {name} cannot be paused"):
+        hypervisor.connection.lookupByName(name).suspend()
+
+
+def reset(hypervisor: Hypervisor, name: str) -> None:
+    """Press a domain's reset button."""
+    with _explained(f"domain {name} cannot be reset"):
+        hypervisor.connection.lookupByName(name).reset(0)
+
+
+def links_down(hypervisor: Hypervisor, name: str) -> list[str]:
+    """Names of a domain's interfaces (``leg1`` and so on) without a link, now or from the next start on."""
+    with _explained(f"the links of domain {name} cannot be told"):
+        domain = hypervisor.connection.lookupByName(name)
+        found: set[str] = set()
+        for _, document in _documents(domain):
+            found |= {
+                _nic(interface)
+                for interface in document.iterfind("./devices/interface")
+                if (link := interface.find("link")) is not None and link.get("state") == "down"
+            }
+        return sorted(found)
+
+
+def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
+    """Pull the cable of one interface of a domain, or plug it in again; it stays so when the domain is started anew.
+
+    Args:
+        hypervisor: libvirt.
+        name: of the domain.
+        nic: ``leg1``, ``leg2``.
+        up: whether it has a link afterwards.
+
+    Raises:
+        LabError: there is no such interface, or libvirt refuses.
+    """
+    with _explained(f"the link {nic} of domain {name} cannot be set"):
+        domain = hypervisor.connection.lookupByName(name)
+        for flags, document in _documents(domain):
+            for interface in document.iterfind("./devices/interface"):
+                if _nic(interface) == nic:
+                    _set_state(interface, "up" if up else "down")
+                    domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
+                    break
+            else:
+                raise LabError(f"domain {name} has no interface {nic}")
+
+
+def throttles(hypervisor: Hypervisor, name: str) -> dict[str, int]:
+    """Per disk of a domain that is throttled, now or from the next start on: operations a second."""
+    with _explained(f"the throttles of domain {name} cannot be told"):
+        domain = hypervisor.connection.lookupByName(name)
+        found: dict[str, int] = {}
+        for flags, document in _documents(domain):
+            for disk in _disks(document):
+                limit = int(domain.blockIoTune(disk, flags).get(_OPERATIONS, 0))
+                if limit:
+                    found[disk] = limit
+        return found
+
+
+def throttle(hypervisor: Hypervisor, name: str, disk: str, operations_per_s: int) -> None:
+    """Let a disk of a domain do no more than so many operations a second; 0 lets it do what it can."""
+    with _explained(f"disk {disk} of domain {name} cannot be throttled"):
+        domain = hypervisor.connection.lookupByName(name)
+        for flags, _document in _documents(domain):
+            domain.setBlockIoTune(disk, {_OPERATIONS: operations_per_s}, flags)
+
+
+def _documents(domain: Any) -> list[tuple[int, ElementTree.Element]]:
+    """The descriptions of a domain that are in force, each with libvirt's flag for it: live only while it runs."""
+    kinds: list[tuple[int, int]] = [(CONFIG, int(libvirt.VIR_DOMAIN_XML_INACTIVE))]
+    if domain.isActive():
+        kinds.insert(0, (LIVE, 0))
+    return [(flags, ElementTree.fromstring(domain.XMLDesc(which))) for flags, which in kinds]
+
+
+def _nic(interface: ElementTree.Element) -> str:
+    alias = interface.find("alias")
+    return (alias.get("name", "") if alias is not None else "").removeprefix("ua-")
+
+
+def _set_state(interface: ElementTree.Element, state: str) -> None:
+    link = interface.find("link")
+    if link is None:
+        link = ElementTree.SubElement(interface, "link")
+    link.set("state", state)
+
+
+def _disks(document: ElementTree.Element) -> list[str]:
+    targets = (disk.find("target") for disk in document.iterfind("./devices/disk"))
+    return [str(target.get("dev")) for target in targets if target is not None]

@@ -1,0 +1,145 @@
+"""DRBD's split brain: made on purpose, and resolved by a stated rule.
+
+The rule: data is thrown away on one side only when that side wrote nothing since the two were parted, as its own bitmap
+says, or when a person has named it. Never by a guess.
+"""
+
+from __future__ import annotations
+
+from lab.core.errors import LabError
+from lab.core.faults.fault import FaultPlan, filled
+from lab.core.faults.split import SPLIT_WORDS, discarded
+from lab.core.model import Node
+from lab.core.parsers.drbd import DrbdDevice
+from lab.doors.clock import Deadline, wait_until
+from lab.workflows import observe
+from lab.workflows.session import Session
+
+LIMIT_S = 120.0
+_STOP = "crm_attribute -t crm_config -n stop-all-resources -v %s"
+#: Alone: the other one is not connected to, so nothing of this reaches it.
+_WRITE_ALONE = """set -e
+drbdadm attach @RESOURCE@ || drbdadm up @RESOURCE@
+drbdadm disconnect @RESOURCE@ 2> /dev/null || true
+drbdadm primary --force @RESOURCE@
+dd if=/dev/drbd@MINOR@ of=/run/lab-fault-block bs=4k count=1 iflag=direct 2> /dev/null
+# The same bytes are written back: DRBD counts the block as changed, and the file system stays what it is.
+dd if=/run/lab-fault-block of=/dev/drbd@MINOR@ bs=4k count=1 oflag=direct conv=notrunc 2> /dev/null
+drbdadm secondary @RESOURCE@
+drbdadm down @RESOURCE@
+"""
+
+
+def make(session: Session, plan: FaultPlan) -> None:
+    """Let each node write alone, and then let them meet.
+
+    Raises:
+        LabError: the cluster does not stop or start its storage in time.
+    """
+    limit_s = LIMIT_S * session.lab.time_scale
+    first = session.shell(session.lab.nodes[0])
+    first.succeed(_STOP, "true", timeout_s=limit_s)
+    try:
+        wait_until(
+            lambda: all(device is None or not device.configured for device in devices(session).values()),
+            what="the cluster to stop everything",
+            deadline=Deadline.after(limit_s),
+            interval_s=1.0,
+            remedy="`crm_mon -1rf` on a node says what it waits for",
+        )
+        for node in session.lab.nodes:
+            session.shell(node).succeed(
+                "bash -s", stdin=filled(_WRITE_ALONE, session.lab, plan).encode(), timeout_s=limit_s
+            )
+    finally:
+        first.run(_STOP, "false", timeout_s=limit_s)
+    wait_until(
+        lambda: evidence(session) or None,
+        what="DRBD to notice that both sides wrote",
+        deadline=Deadline.after(limit_s),
+        interval_s=1.0,
+    )
+
+
+def devices(session: Session) -> dict[str, DrbdDevice | None]:
+    """Per node, DRBD's device in its own eyes; None where it cannot be asked or has no DRBD."""
+    look = observe.look(session)
+    return {
+        name: facts.drbd.device(session.lab.storage.minor) if facts and facts.drbd else None
+        for name, facts in look.nodes.items()
+    }
+
+
+def evidence(session: Session) -> str:
+    """Words about a split brain in the kernel's log of a node that is not connected; empty when there is none."""
+    for node, device in zip(session.lab.nodes, devices(session).values(), strict=True):
+        if device is None or device.connection not in ("StandAlone", "WFConnection"):
+            continue
+        said = session.shell(node).run("dmesg | grep %s | tail -1", SPLIT_WORDS, timeout_s=60).stdout.strip()
+        if said:
+            return f"{node.name}: {device}; {said}"
+    return ""
+
+
+def resolve(session: Session, named: str) -> str:
+    """Connect the two sides again; returns what was done, for a person.
+
+    Args:
+        session: the lab.
+        named: the node whose changes are thrown away; empty to go by the rule.
+
+    Raises:
+        LabError: both sides wrote and nobody said whose changes to throw away, or it does not connect.
+    """
+    seen = devices(session)
+    victim = session.lab.node(discarded(seen, named))
+    survivor = next(node for node in session.lab.nodes if node.name != victim.name)
+    limit_s = LIMIT_S * session.lab.time_scale
+    lost_kib = device.out_of_sync_kib if (device := seen[victim.name]) else 0
+    shell, other = session.shell(victim), session.shell(survivor)
+    with session.reporter.step(f"{victim.name} takes over the data of {survivor.name}"):
+        # Out of the cluster's hands: it would promote what is being overwritten.
+        other.succeed("crm_standby --node %s -v on", victim.name, timeout_s=limit_s)
+        try:
+            _wait_released(session, victim, limit_s)
+            resource = session.lab.storage.resource
+            shell.run("drbdadm attach %s", resource, timeout_s=limit_s)
+            shell.run("drbdadm disconnect %s", resource, timeout_s=limit_s)
+            shell.succeed("drbdadm connect --discard-my-data %s", resource, timeout_s=limit_s)
+            other.run("drbdadm connect %s", resource, timeout_s=limit_s)
+            _wait_connected(session, limit_s)
+        finally:
+            other.run("crm_standby --node %s -D", victim.name, timeout_s=limit_s)
+    return f"{victim.name} has taken over the data of {survivor.name}; {lost_kib} KiB of its own are gone"
+
+
+def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
+    def released() -> bool:
+        device = devices(session)[victim.name]
+        return device is None or not device.configured or device.local_role == "Secondary"
+
+    wait_until(
+        released,
+        what=f"{victim.name} to let go of its storage",
+        deadline=Deadline.after(limit_s),
+        interval_s=1.0,
+        remedy="`crm_mon -1rf` on a node says what it waits for",
+    )
+
+
+def _wait_connected(session: Session, limit_s: float) -> None:
+    def connected() -> bool:
+        found = devices(session)
+        return all(device is not None and device.connection == "Connected" for device in found.values())
+
+    wait_until(
+        connected,
+        what="DRBD to connect and to copy what differs",
+        deadline=Deadline.after(limit_s),
+        interval_s=1.0,
+        remedy="`dmesg` on both nodes says why DRBD does not connect",
+        details=lambda: [f"{name}: {device}" for name, device in devices(session).items()],
+    )
+
+
+__all__ = ["LabError", "devices", "evidence", "make", "resolve"]

@@ -1,0 +1,48 @@
+"""Undoing on nodes: what was seen decides what is sent, in its order, and the key never becomes an argument."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from lab.core.faults.traces import MARK
+from lab.workflows.fault_stage import Stage
+from lab.workflows.heal import look_for_remains, undo_on_nodes
+from tests.drivers.lab_here import ROOT, Recorder, session_here
+
+
+def stage(output: str) -> tuple[Stage, list[str]]:
+    recorder = Recorder("brina", Path("ssh_config"), ROOT, output=output)
+    return Stage(session_here(recorder, ROOT), cast(Any, None)), recorder.scripts
+
+
+def test_nothing_is_sent_to_a_sound_node() -> None:
+    made, scripts = stage(f"{MARK}shaping\n{MARK}clock\n")
+    assert undo_on_nodes(made) == []
+    assert len(scripts) == len(made.session.lab.nodes)
+    assert all(MARK in script for script in scripts)
+
+
+def test_what_was_found_is_undone_once_for_each_node_in_order() -> None:
+    made, scripts = stage(f"{MARK}shaping\nnetem bond0\nnetem eth0\n{MARK}filter\n3 rules\n")
+    done = undo_on_nodes(made)
+    assert done == [
+        f"{node}: {what}"
+        for node in made.session.lab.node_names
+        for what in (
+            "packets are dropped by the chain LABFAULT: 3 rules",
+            "a queueing discipline disturbs packets: netem bond0",
+            "a queueing discipline disturbs packets: netem eth0",
+        )
+    ]
+    undoing = [script for script in scripts if MARK not in script]
+    assert len(undoing) == 2 * len(made.session.lab.nodes)
+    assert sum("iptables -w -X LABFAULT" in script for script in undoing) == len(made.session.lab.nodes)
+    assert undoing.index(next(one for one in undoing if "iptables" in one)) < undoing.index(
+        next(one for one in undoing if "tc qdisc del" in one)
+    )
+
+
+def test_the_look_names_its_node() -> None:
+    made, _ = stage(f"{MARK}filler\n/var/tmp/lab-fault-filler\n")
+    assert {remain.node for remain in look_for_remains(made.session)} == set(made.session.lab.node_names)

@@ -1,0 +1,80 @@
+"""What libvirt does to a tiny domain in real QEMU: pause it, pull its cable for good, slow its disk down."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import LabError
+from lab.drivers import machine_faults
+from lab.drivers.hypervisor import Hypervisor
+
+NAME = f"faulttest{os.getpid()}"
+DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
+<memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='volume' device='disk'><driver name='qemu' type='raw'/><source pool='{name}' volume='disk'/>
+<target dev='vda' bus='virtio'/></disk>
+<interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/><alias name='ua-leg1'/></interface>
+<interface type='user'><mac address='52:54:00:00:00:02'/><model type='virtio'/><alias name='ua-leg2'/></interface>
+<controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
+
+
+@pytest.fixture
+def hypervisor() -> Iterator[Hypervisor]:
+    # QEMU runs as another user and has to get to the disk.
+    place = Path("/var/lib/libvirt/images") / NAME
+    connected = Hypervisor("qemu:///system")
+    try:
+        connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
+        connected.upload_volume(NAME, "disk", bytes(1 << 20))
+        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4()))
+        connected.start(NAME)
+        yield connected
+    finally:
+        connected.remove_domain(NAME)
+        connected.remove_pool(NAME)
+        connected.close()
+
+
+def test_a_domain_is_paused_and_goes_on(hypervisor: Hypervisor) -> None:
+    machine_faults.suspend(hypervisor, NAME)
+    assert hypervisor.state(NAME) == "paused"
+    hypervisor.start(NAME)
+    assert hypervisor.state(NAME) == "running"
+    machine_faults.reset(hypervisor, NAME)
+    assert hypervisor.state(NAME) == "running"
+
+
+def test_a_pulled_cable_stays_pulled_when_the_domain_is_fenced(hypervisor: Hypervisor) -> None:
+    assert machine_faults.links_down(hypervisor, NAME) == []
+    machine_faults.set_link(hypervisor, NAME, "leg2", up=False)
+    assert machine_faults.links_down(hypervisor, NAME) == ["leg2"]
+    hypervisor.power_off(NAME)
+    assert machine_faults.links_down(hypervisor, NAME) == ["leg2"]
+    hypervisor.start(NAME)
+    assert machine_faults.links_down(hypervisor, NAME) == ["leg2"]
+    machine_faults.set_link(hypervisor, NAME, "leg2", up=True)
+    assert machine_faults.links_down(hypervisor, NAME) == []
+
+
+def test_a_disk_is_throttled_and_let_go(hypervisor: Hypervisor) -> None:
+    assert machine_faults.throttles(hypervisor, NAME) == {}
+    machine_faults.throttle(hypervisor, NAME, "vda", 40)
+    assert machine_faults.throttles(hypervisor, NAME) == {"vda": 40}
+    hypervisor.power_off(NAME)
+    assert machine_faults.throttles(hypervisor, NAME) == {"vda": 40}
+    machine_faults.throttle(hypervisor, NAME, "vda", 0)
+    assert machine_faults.throttles(hypervisor, NAME) == {}
+
+
+def test_what_is_not_there_is_told(hypervisor: Hypervisor) -> None:
+    with pytest.raises(LabError, match="no interface leg3"):
+        machine_faults.set_link(hypervisor, NAME, "leg3", up=False)
+    hypervisor.power_off(NAME)
+    with pytest.raises(LabError, match="cannot be paused"):
+        machine_faults.suspend(hypervisor, NAME)
