@@ -11,8 +11,10 @@ from lab.core.errors import LabError
 
 _READ_BYTES = 2**20
 
-COMPRESS = ("zstd", "-q", "-3", "-T0", "--check", "-c")
-EXPAND = ("zstd", "-q", "-d", "-c")
+#: zstd(1): ``--long=30`` lets it look back 1 GiB, so that what both nodes have is written once, and costs that much
+#: memory; an expanding zstd has to be told, and refuses more.
+COMPRESS = ("zstd", "-q", "-3", "-T0", "--long=30", "--check", "-c")
+EXPAND = ("zstd", "-q", "-d", "--long=30", "-c")
 
 
 class BundleError(LabError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from lab.core.kept import Kept
 from lab.core.model import Lab, Secrets
 from lab.core.outcome import Outcome
 from lab.core.saves import READY, require_name
+from lab.core.topology import parse_topology, with_accelerator
 from lab.doors import files, pipes
 from lab.doors.clock import now_s
 from lab.doors.progress import Reporter, open_reporter
@@ -26,7 +28,7 @@ from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import image_files, planned_images
 from lab.workflows import keeping, pending, snapshot
 from lab.workflows.options import Options, load_lab, shown_path
-from lab.workflows.session import open_session
+from lab.workflows.session import Session, open_session, rendered
 
 LIMIT_S = 3600.0
 _REMEDY = "Free some space there, or give a file on another disk; the lab and its saves are as they were"
@@ -65,6 +67,7 @@ def export(options: Options, file: str, save: str = "") -> Outcome:
                 source = _of_kept(lab, save)
                 reporter = open_reporter(options.build, "", "export")
                 try:
+                    _require_same_build(source, options, reporter)
                     size = _write(source, hypervisor, target, reporter)
                 finally:
                     reporter.close()
@@ -116,6 +119,7 @@ def _of_a_lab(options: Options, hypervisor: Hypervisor, target: Path, save: str)
         pending.settle(session, hypervisor)
         saved = keeping.complete(session.lab.name, session.folder, hypervisor)
         source = _Source(session.lab, _chosen(saved, save or READY), session.secrets)
+        _require_same_build(source, options, session.reporter)
         domains = hypervisor.owned_domains(session.lab.name)
         pending.begin(session, "save", source.kept.save)
         started_s = now_s()
@@ -142,6 +146,25 @@ def _chosen(kept: Kept, save: str) -> Kept:
             f"{', '.join(note.save for note in kept.notes) or 'none'}",
         )
     return replace(kept, save=save)
+
+
+def _require_same_build(source: _Source, options: Options, reporter: Reporter) -> None:
+    """An import renders the lab again; what would not come out as the saves were made with is not exported.
+
+    Raises:
+        LabError: the program, or what it bakes, has changed since the lab was built.
+    """
+    kept = source.kept
+    lab = with_accelerator(
+        parse_topology(kept.topology, source="the lab's topology", name=kept.lab),
+        "kvm" if kept.note.accelerator == "kvm" else "tcg",
+    )
+    tree = rendered(Session(lab, options, source.secrets, options.build / lab.name, reporter))
+    if {path: hashlib.sha256(raw).hexdigest() for path, raw in tree.items()} != kept.tree:
+        raise LabError(
+            f"the lab {kept.lab} was built by another version of this program, so no machine could take it in",
+            remedy="Export it with that version, or build it anew with ./inv lab.down --no-cache and ./inv lab.up",
+        )
 
 
 def _write(source: _Source, hypervisor: Hypervisor, target: Path, reporter: Reporter) -> int:

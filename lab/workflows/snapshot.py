@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from secrets import token_hex
 from typing import Any
 
@@ -240,18 +240,16 @@ def saves(options: Options) -> Outcome:
     """All saves of the lab: age, size of the memory, and whether they can be loaded."""
     lab = load_lab(options)
     kept = kept_saves.find(lab.name)
-    if kept is not None and not (options.build / lab.name / "secrets").exists():
-        return _kept_outcome(kept)
+    with closing(Hypervisor()) as hypervisor:
+        if kept is not None and not hypervisor.owned_domains(lab.name):
+            return _kept_outcome(kept)
     with (
         open_session(options, "saves") as session,
         files.locked(session.folder / "lock", busy=f"another run is working on the lab {session.lab.name}"),
     ):
-        hypervisor = Hypervisor()
-        try:
+        with closing(Hypervisor()) as hypervisor:
             found = found_saves(session, hypervisor, sizes=True)
             described = [_described(one, obstacles_of(session, hypervisor, one)) for one in found]
-        finally:
-            hypervisor.close()
         lines = [
             f"{one['save']:<16} {one['age'] or '-':>7}  {one['size'] or '-':>9}  {one['fault'] or 'usable'}"
             for one in described

@@ -178,13 +178,13 @@ def test_a_bad_bundle_says_why(name: str) -> None:
 
 
 def test_members_follow_from_the_lab() -> None:
-    wanted = bundle.members(["one"], ["kernel", "base"])
-    assert wanted == ["images/base", "images/kernel", "disks/one-system.qcow2", "disks/one-storage.qcow2"]
+    wanted = bundle.members(["one"], ["guests", "kernel"])
+    assert wanted == ["images/kernel", "images/guests", "disks/one-storage.qcow2", "disks/one-system.qcow2"]
     assert bundle.member_fault(wanted, wanted) == ""
     assert (
         bundle.member_fault(wanted, [*wanted, "../x"]) == "it has the member '../x', which does not belong to its lab"
     )
-    assert bundle.member_fault(wanted, wanted[1:]) == "the member images/base is missing"
+    assert bundle.member_fault(wanted, wanted[1:]) == "the member images/kernel is missing"
     assert bundle.member_fault(wanted, wanted[::-1]) == "its members are in another order"
 
 

@@ -195,6 +195,21 @@ def test_options_of_the_command_line_reach_the_workflow(monkeypatch: pytest.Monk
     assert seen == [(("up", True, False), expected)]
 
 
+def test_bundles_are_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
+    run_command("lab.export", "lab.bundle", "--save", "later")
+    run_command("lab.import", "lab.bundle")
+    run_command("lab.down", "--no-cache")
+    run_command("lab.up", "--fresh", "--no-save")
+    assert seen == [
+        ("export", "lab.bundle", "later"),
+        ("import", "lab.bundle"),
+        ("down", False),
+        ("up", False, True),
+    ]
+
+
 def test_ssh_takes_target_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
