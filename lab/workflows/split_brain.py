@@ -19,13 +19,16 @@ LIMIT_S = 120.0
 _STOP = "crm_attribute -t crm_config -n stop-all-resources -v %s"
 #: Alone: the other one is not connected to, so nothing of this reaches it.
 _WRITE_ALONE = """set -e
-drbdadm attach @RESOURCE@ || drbdadm up @RESOURCE@
+drbdadm up @RESOURCE@
 drbdadm disconnect @RESOURCE@ 2> /dev/null || true
+# Until the next "up": becoming primary alone would have the other node fenced, or barred by a constraint.
+drbdsetup disk-options @MINOR@ --fencing=dont-care
 drbdadm primary --force @RESOURCE@
 dd if=/dev/drbd@MINOR@ of=/run/lab-fault-block bs=4k count=1 iflag=direct 2> /dev/null
 # The same bytes are written back: DRBD counts the block as changed, and the file system stays what it is.
 dd if=/run/lab-fault-block of=/dev/drbd@MINOR@ bs=4k count=1 oflag=direct conv=notrunc 2> /dev/null
-drbdadm secondary @RESOURCE@
+udevadm settle --timeout=30 || true
+for turn in 1 2 3 4 5 6 7 8 9 10; do drbdadm secondary @RESOURCE@ && break; sleep 1; done
 drbdadm down @RESOURCE@
 """
 
@@ -103,7 +106,8 @@ def resolve(session: Session, named: str) -> str:
         try:
             _wait_released(session, victim, limit_s)
             resource = session.lab.storage.resource
-            shell.run("drbdadm attach %s", resource, timeout_s=limit_s)
+            # The cluster has taken it down; where it has not, this does nothing.
+            shell.run("drbdadm up %s", resource, timeout_s=limit_s)
             shell.run("drbdadm disconnect %s", resource, timeout_s=limit_s)
             shell.succeed("drbdadm connect --discard-my-data %s", resource, timeout_s=limit_s)
             other.run("drbdadm connect %s", resource, timeout_s=limit_s)

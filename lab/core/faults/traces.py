@@ -135,6 +135,18 @@ TRACES = (
         "systemctl start chrony libvirtd.socket corosync pacemaker",
     ),
     Trace(
+        "stopped cluster",
+        "the cluster is told to run nothing",
+        "crm_attribute -t crm_config -n stop-all-resources -G -q -d false | grep -x true",
+        "crm_attribute -t crm_config -n stop-all-resources -v false",
+    ),
+    Trace(
+        "standby",
+        "the node is in standby",
+        "crm_standby -N $(uname -n) -G -q -d off | grep -x on",
+        "crm_standby -N $(uname -n) -D",
+    ),
+    Trace(
         "paused guest",
         "a guest stands still",
         _PAUSED,
