@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lab.core.errors import LabError
 from lab.core.faults.fault import FaultPlan, filled
-from lab.core.faults.split import SPLIT_WORDS, discarded
+from lab.core.faults.split import SPLIT_WORDS, discarded, idle_on_both
 from lab.core.model import Node
 from lab.core.parsers.drbd import DrbdDevice
 from lab.doors.clock import Deadline, wait_until
@@ -95,6 +95,8 @@ def resolve(session: Session, named: str) -> str:
         LabError: both sides wrote and nobody said whose changes to throw away, or it does not connect.
     """
     seen = devices(session)
+    if not named and idle_on_both(seen):
+        return _reconnect(session)
     victim = session.lab.node(discarded(seen, named))
     survivor = next(node for node in session.lab.nodes if node.name != victim.name)
     limit_s = LIMIT_S * session.lab.time_scale
@@ -115,6 +117,14 @@ def resolve(session: Session, named: str) -> str:
         finally:
             other.run("crm_standby --node %s -D", victim.name, timeout_s=limit_s)
     return f"{victim.name} has taken over the data of {survivor.name}; {lost_kib} KiB of its own are gone"
+
+
+def _reconnect(session: Session) -> str:
+    limit_s = LIMIT_S * session.lab.time_scale
+    for node in session.lab.nodes:
+        session.shell(node).run("drbdadm connect %s", session.lab.storage.resource, timeout_s=limit_s)
+    _wait_connected(session, limit_s)
+    return "DRBD is told to connect again; neither side had written anything"
 
 
 def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
