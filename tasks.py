@@ -71,6 +71,7 @@ def bake(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
         **JSON,
         "secrets": "directory of given secrets; made once when not given",
         "no-save": "do not keep the finished lab as the save `ready`, which lab.reset loads",
+        "fresh": "boot, although lab.down has kept the save `ready` of such a lab",
     }
 )
 def up(
@@ -81,6 +82,7 @@ def up(
     secrets: str = "",
     *,
     no_save: bool = False,
+    fresh: bool = False,
     json: bool = False,
 ) -> None:
     """Bring the lab up, until every service has answered a client; goes on where an interrupted run ended.
@@ -88,9 +90,8 @@ def up(
     Examples: ./inv lab.up
               ./inv lab.up -t two-node --name second --accel tcg
     """
-    _finish(
-        surface.carry_out("up", not no_save, topology=topology, name=name, accel=accel, secrets=secrets, as_json=json)
-    )
+    given = {"topology": topology, "name": name, "accel": accel, "secrets": secrets}
+    _finish(surface.carry_out("up", not no_save, fresh, **given, as_json=json))
 
 
 @task(help={**COMMON, **JSON})
@@ -169,14 +170,16 @@ def halt(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
     _finish(surface.carry_out("halt", topology=topology, name=name, as_json=json))
 
 
-@task(help={**COMMON, **JSON})
-def down(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
-    """Remove all of this lab and nothing else, also after a crash half-way; only the image cache stays.
+@task(help={**COMMON, **JSON, "no-cache": "remove the disks with the save `ready` too, from which lab.up would start"})
+def down(
+    _context: Context, topology: str = DEFAULT, name: str = "", *, no_cache: bool = False, json: bool = False
+) -> None:
+    """Remove all of this lab and nothing else, also after a crash half-way; images and the save `ready` are kept.
 
     Examples: ./inv lab.down
               ./inv lab.down --name second
     """
-    _finish(surface.carry_out("down", topology=topology, name=name, as_json=json))
+    _finish(surface.carry_out("down", not no_cache, topology=topology, name=name, as_json=json))
 
 
 @task(name="list", help=JSON)
@@ -190,7 +193,7 @@ def list_labs(_context: Context, json: bool = False) -> None:
 
 @task(help=JSON)
 def prune(_context: Context, json: bool = False) -> None:
-    """Empty the image cache; the next lab.up bakes again.
+    """Empty the image cache and remove the kept saves of labs; the next lab.up bakes and boots again.
 
     Example: ./inv lab.prune
     """

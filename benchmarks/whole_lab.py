@@ -301,13 +301,13 @@ def measure_again(plan: Plan, report: Report) -> None:
 
 def measure_down(plan: Plan, report: Report) -> None:
     """Remove the lab."""
-    report.add("down", "lab.down", [task("down", *lab_words(plan, plan.name)).duration_s])
+    report.add("down", "lab.down", [task("down", "--no-cache", *lab_words(plan, plan.name)).duration_s])
 
 
 def remove(plan: Plan, name: str) -> str:
     """Remove one of the labs whatever state it is in; returns why that failed, or empty text."""
     try:
-        result = task("down", *lab_words(plan, name), check=False)
+        result = task("down", "--no-cache", *lab_words(plan, name), check=False)
     except ProcessError as error:
         return f"lab.down --name {name}: {error.message}"
     if result.ok:
@@ -381,7 +381,7 @@ def main(words: Sequence[str]) -> int:
         return 2
     if found:
         say(f"refused, because these exist: {', '.join(found)}")
-        say(f"choose another --name, or remove them: ./inv lab.down --name {plan.name}")
+        say(f"choose another --name, or remove them: ./inv lab.down --no-cache --name {plan.name}")
         return 2
     if plan.dry_run:
         print("\n".join(f"{number}. {step}" for number, step in enumerate(steps_of(plan), start=1)))

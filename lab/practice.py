@@ -155,4 +155,35 @@ def report(
     finish(surface.carry_out("report", output, rates, topology=topology, name=name, as_json=json))
 
 
-TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget)
+@task(
+    name="export",
+    positional=["file"],
+    help={
+        **COMMON,
+        **JSON,
+        "file": "the file to write",
+        "save": "save that the lab starts from there; else ready",
+    },
+)
+def export_lab(
+    _context: Context, file: str, save: str = "", topology: str = DEFAULT, name: str = "", json: bool = False
+) -> None:
+    """Write the lab with its saves into one compressed file, from which another machine starts it within seconds.
+
+    A running lab stands still meanwhile. The file holds the lab's secrets.
+
+    Example: ./inv lab.export lab.bundle
+    """
+    finish(surface.carry_out("export", file, save, topology=topology, name=name, as_json=json))
+
+
+@task(name="import", positional=["file"], help={**JSON, "file": "a file that lab.export has written"})
+def import_lab(_context: Context, file: str, json: bool = False) -> None:
+    """Check a file of lab.export and take its lab in; the next lab.up of that lab starts from it.
+
+    Example: ./inv lab.import lab.bundle
+    """
+    finish(surface.carry_out("import", file, as_json=json))
+
+
+TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget, export_lab, import_lab)

@@ -27,6 +27,8 @@ INTERRUPTED = {
     "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",
     "load": "Interrupted. `./inv lab.load` with the same name does it again.",
     "reset": "Interrupted. `./inv lab.reset` does it again.",
+    "export": "Interrupted. No file was written, and the lab goes on.",
+    "import": "Interrupted. Nothing was taken in.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
 }
 DEFAULT_TOPOLOGY = "two-node"
@@ -39,11 +41,13 @@ WORKFLOWS = {
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
     "drill": "lab.workflows.drill:drill",
+    "export": "lab.workflows.bundle_export:export",
     "fault": "lab.workflows.fault:fault",
     "faults": "lab.workflows.fault:faults",
     "forget": "lab.workflows.snapshot:forget",
     "halt": "lab.workflows.halt:halt",
     "heal": "lab.workflows.heal:heal",
+    "import": "lab.workflows.bundle_import:import_bundle",
     "list": "lab.workflows.listing:list_labs",
     "load": "lab.workflows.snapshot:load",
     "prune": "lab.workflows.prune:prune",

@@ -1,7 +1,8 @@
 """Saves of a lab as pure data: what is noted with each node's snapshot, and which snapshots make a usable save.
 
 A save is one snapshot of every node, made while all of them stood still. The snapshots of one save carry one token; a
-save counts when each node of the lab has a snapshot with that token.
+save counts when each node of the lab has a snapshot with that token. The token is also in the snapshots' names, so that
+a save can be made anew while the older one of the same name is still there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from lab.core.errors import LabError
 
@@ -19,6 +20,9 @@ READY = "ready"
 #: Begins the name of a save's snapshots in libvirt, so that a person's own snapshots are told apart.
 PREFIX = "lab-save."
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+#: How many characters of the token are in the names of the snapshots.
+_MARK_LENGTH = 12
+_MARK = re.compile(rf"[0-9a-f]{{1,{_MARK_LENGTH}}}")
 _KIND = "ha-lab save 1"
 
 
@@ -54,29 +58,38 @@ class Part:
         save: name of the save, from the snapshot's name.
         note: what its description says; None when it cannot be read.
         size_bytes: size of the saved memory and device state; None when not known.
+        snapshot: name of the snapshot in libvirt.
     """
 
     node: str
     save: str
     note: Note | None
     size_bytes: int | None = None
+    snapshot: str = ""
 
 
 @dataclass(frozen=True)
 class Save:
-    """All snapshots of one name.
+    """The newest complete snapshots of one name, or the newest there are.
 
     Args:
         name: name of the save.
         note: the note that all nodes share; None when the save is incomplete.
         parts: the snapshots, by node.
         fault: why it cannot be loaded; empty for a complete save.
+        leftovers: names of older or incomplete snapshots of the same save, which an interrupted run left.
     """
 
     name: str
     note: Note | None
     parts: tuple[Part, ...]
     fault: str = ""
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def snapshot(self) -> str:
+        """Name of a complete save's snapshots in libvirt."""
+        return self.parts[0].snapshot
 
     @property
     def size_bytes(self) -> int | None:
@@ -100,15 +113,22 @@ def require_name(name: str) -> str:
     return name
 
 
-def snapshot_name(save: str) -> str:
-    """Name of a save's snapshots in libvirt."""
-    return PREFIX + save
+def snapshot_name(save: str, token: str = "") -> str:
+    """Name of a save's snapshots in libvirt.
+
+    Args:
+        save: name of the save.
+        token: the token of its note, hexadecimal.
+    """
+    return f"{PREFIX}{save}.{token[:_MARK_LENGTH]}" if token else PREFIX + save
 
 
 def save_name(snapshot: str) -> str | None:
     """Name of the save that a snapshot's name in libvirt means; None for a snapshot of somebody else."""
-    name = snapshot.removeprefix(PREFIX)
-    return name if snapshot.startswith(PREFIX) and NAME.fullmatch(name) else None
+    name, dot, mark = snapshot.removeprefix(PREFIX).partition(".")
+    if not snapshot.startswith(PREFIX) or not NAME.fullmatch(name) or (dot and not _MARK.fullmatch(mark)):
+        return None
+    return name
 
 
 def note_text(note: Note) -> str:
@@ -151,10 +171,21 @@ def judge(lab: str, nodes: Sequence[str], parts: Iterable[Part]) -> list[Save]:
         nodes: names of its nodes.
         parts: the snapshots that were found.
     """
-    by_name: dict[str, list[Part]] = {}
+    by_name: dict[str, dict[str, list[Part]]] = {}
     for part in parts:
-        by_name.setdefault(part.save, []).append(part)
-    return [_judged(lab, nodes, name, found) for name, found in sorted(by_name.items())]
+        by_name.setdefault(part.save, {}).setdefault(part.snapshot, []).append(part)
+    return [_best(lab, nodes, name, found) for name, found in sorted(by_name.items())]
+
+
+def _best(lab: str, nodes: Sequence[str], name: str, found: Mapping[str, Sequence[Part]]) -> Save:
+    judged = {snapshot: _judged(lab, nodes, name, parts) for snapshot, parts in found.items()}
+
+    def rank(snapshot: str) -> tuple[bool, int, str]:
+        created_s = max((part.note.created_s for part in found[snapshot] if part.note), default=0)
+        return not judged[snapshot].fault, created_s, snapshot
+
+    best, *others = sorted(judged, key=rank, reverse=True)
+    return replace(judged[best], leftovers=tuple(sorted(others)))
 
 
 def _judged(lab: str, nodes: Sequence[str], name: str, found: Sequence[Part]) -> Save:
@@ -180,14 +211,19 @@ def obstacles(note: Note, *, build: str, accelerator: str, qemu: str) -> list[st
         note: what was noted when it was made.
         build: digest of the rendered tree that the lab is built from now.
         accelerator: accelerator of the lab now.
-        qemu: version of QEMU now.
+        qemu: version of QEMU now; its first two numbers decide, because they make the machine type.
     """
     pairs = (
         ("another build of the lab", note.build, build),
         (f"the accelerator {note.accelerator}, not {accelerator}", note.accelerator, accelerator),
-        (f"QEMU {note.qemu}, not {qemu}", note.qemu, qemu),
+        (f"QEMU {note.qemu}, not {qemu}", machine_version(note.qemu), machine_version(qemu)),
     )
     return [f"it belongs to {what}" for what, then, now in pairs if then != now]
+
+
+def machine_version(qemu: str) -> str:
+    """The part of QEMU's version that names its machine types, such as ``7.2`` of ``7.2.17``."""
+    return ".".join(qemu.split(".")[:2])
 
 
 def age_text(seconds: float) -> str:

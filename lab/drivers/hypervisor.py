@@ -257,11 +257,11 @@ class Hypervisor:
             network.undefine()
             return True
 
-    def remove_pool(self, name: str) -> bool:
-        """Delete a pool with everything in it; returns whether it was there."""
+    def remove_pool(self, name: str, uuid: str = "") -> bool:
+        """Delete a pool with everything in it; returns whether it was there, and was the one of this UUID if given."""
         with _explained(f"storage pool {name} cannot be removed"):
             pool = self._find(self.connection.storagePoolLookupByName, name)
-            if pool is None:
+            if pool is None or uuid not in ("", pool.UUIDString()):
                 return False
             if not pool.isActive():
                 pool.create(libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)

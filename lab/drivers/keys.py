@@ -64,14 +64,15 @@ def make_secrets(lab: Lab) -> Secrets:
     )
 
 
-def _document(secrets: Secrets) -> dict[str, Any]:
+def as_document(secrets: Secrets) -> dict[str, Any]:
+    """Secrets as a JSON document."""
     values = dict(vars(secrets))
     for name in BINARY:
         values[name] = base64.b64encode(values[name]).decode()
     return values
 
 
-def _from_document(document: Any) -> Secrets:
+def from_document(document: Any) -> Secrets:
     """The secrets of a document.
 
     Raises:
@@ -105,7 +106,7 @@ def _private_folder(folder: Path) -> None:
 def save_secrets(folder: Path, secrets: Secrets) -> None:
     """Write secrets into a folder of their own, as one document and as the files that programs read."""
     _private_folder(folder)
-    files.write_json(folder / VALUES_FILE, _document(secrets), files.SECRET_MODE)
+    files.write_json(folder / VALUES_FILE, as_document(secrets), files.SECRET_MODE)
     write_key_files(folder, secrets)
 
 
@@ -126,7 +127,7 @@ def load_secrets(folder: Path, lab: Lab) -> Secrets | None:
     if not path.exists():
         return None
     try:
-        secrets = _from_document(files.read_json(path))
+        secrets = from_document(files.read_json(path))
     except ValueError as error:
         raise LabError(
             f"{path} is damaged: {error}", remedy="Remove the folder to have new secrets made", exit_code=2

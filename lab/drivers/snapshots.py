@@ -69,21 +69,21 @@ def resume_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[O
 def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> None:
     """Snapshot all domains at one instant, and let those that ran go on; what fails leaves no snapshot.
 
+    Older snapshots of the same save are deleted when all new ones are complete, not before.
+
     Args:
         hypervisor: the connection.
         domains: the nodes of one lab; all of them are on.
         note: what is kept in the description of each snapshot.
 
     Raises:
-        LabError: a domain is off, or cannot be saved; a snapshot of that name exists.
+        LabError: a domain is off, or cannot be saved; an older save of that name is as it was.
     """
+    name = snapshot_name(note.save, note.token)
     xml = (
-        f"<domainsnapshot><name>{escape(snapshot_name(note.save))}</name>"
+        f"<domainsnapshot><name>{escape(name)}</name>"
         f"<description>{escape(note_text(note))}</description></domainsnapshot>"
     )
-    there = [part.node for part in parts(hypervisor, domains, sizes=False) if part.save == note.save]
-    if there:
-        raise LabError(f"a save {note.save} exists on {', '.join(there)}", remedy="Forget it first")
 
     def save(domain: OwnedDomain) -> None:
         with _explained(f"node {domain.node} cannot be saved", "Look at the free space of the lab's disks"):
@@ -102,27 +102,33 @@ def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note)
             resume_all(hypervisor, stopped or [each for each in domains if each.state == "running"])
     except BaseException:
         with suppress(LabError):
-            forget(hypervisor, domains, note.save)
+            forget(hypervisor, domains, note.save, only=[name])
         raise
+    forget(hypervisor, domains, note.save, but=name)
 
 
-def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str) -> None:
+def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], snapshot: str) -> None:
     """Put all domains, whatever their state, back to their snapshots of one save; they are paused afterwards.
+
+    Args:
+        hypervisor: the connection.
+        domains: the nodes of one lab.
+        snapshot: name of the snapshots in libvirt.
 
     Raises:
         LabError: a domain has no such snapshot (nothing is changed), or cannot be put back.
     """
     handles: dict[str, Any] = {}
     for domain in domains:
-        with _explained(f"node {domain.node} has no snapshot of {save}"):
-            found = hypervisor.connection.lookupByName(domain.name).snapshotLookupByName(snapshot_name(save))
+        with _explained(f"node {domain.node} has no snapshot {snapshot}"):
+            found = hypervisor.connection.lookupByName(domain.name).snapshotLookupByName(snapshot)
             handles[domain.name] = found
     # None of them may go on while another one is gone already: it would see a dead peer.
     suspend_all(hypervisor, domains)
 
     def revert(domain: OwnedDomain) -> None:
         with _explained(
-            f"node {domain.node} cannot be put back to {save}", f"See /var/log/libvirt/qemu/{domain.name}.log"
+            f"node {domain.node} cannot be put back to {snapshot}", f"See /var/log/libvirt/qemu/{domain.name}.log"
         ):
             handle = handles[domain.name]
             handle.getDomain().revertToSnapshot(handle, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
@@ -130,18 +136,71 @@ def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str
     _side_by_side(domains, revert)
 
 
-def forget(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str) -> list[str]:
-    """Delete the snapshots of one save, however many there are; returns the nodes that had one."""
+def forget(
+    hypervisor: Hypervisor, domains: Sequence[OwnedDomain], save: str, *, only: Sequence[str] = (), but: str = ""
+) -> list[str]:
+    """Delete the snapshots of one save, however many there are; returns the nodes that had one.
+
+    Args:
+        hypervisor: the connection.
+        domains: the nodes of one lab.
+        save: name of the save.
+        only: names of the snapshots that are meant; empty for all.
+        but: name of the snapshots that stay.
+    """
 
     def delete(domain: OwnedDomain) -> bool:
         with _explained(f"the snapshot {save} of node {domain.node} cannot be deleted"):
-            for snapshot in hypervisor.connection.lookupByName(domain.name).listAllSnapshots(0):
-                if snapshot.getName() == snapshot_name(save):
-                    snapshot.delete(0)
-                    return True
-            return False
+            found = hypervisor.connection.lookupByName(domain.name).listAllSnapshots(0)
+            meant = [one for one in found if save_name(one.getName()) == save and one.getName() != but]
+            meant = [one for one in meant if not only or one.getName() in only]
+            for snapshot in meant:
+                snapshot.delete(0)
+            return bool(meant)
 
     return [domain.node for domain, done in zip(domains, _side_by_side(domains, delete), strict=True) if done]
+
+
+def redefine_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> None:
+    """Tell libvirt of snapshots that are inside the disks of newly defined domains.
+
+    (virDomainSnapshotCreateXML with the flag REDEFINE.) The snapshot is described by the domain's own definition,
+    never by one from elsewhere.
+
+    Args:
+        hypervisor: the connection.
+        domains: the nodes of one lab; all of them are off.
+        note: what the snapshots were made with.
+    """
+
+    def redefine(domain: OwnedDomain) -> None:
+        with _explained(f"the snapshot {note.save} of node {domain.node} cannot be described to libvirt"):
+            handle = hypervisor.connection.lookupByName(domain.name)
+            definition = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            text = snapshot_document(note, definition)
+            handle.snapshotCreateXML(text, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+
+    _side_by_side(domains, redefine)
+
+
+def snapshot_document(note: Note, definition: str) -> str:
+    """The description of an internal snapshot of a running domain, as libvirt takes it for a redefinition.
+
+    Args:
+        note: what the snapshot was made with.
+        definition: XML of the domain.
+    """
+    disks = []
+    for disk in ElementTree.fromstring(definition).iterfind("./devices/disk"):
+        target = disk.find("target")
+        kind = "no" if disk.find("readonly") is not None else "internal"
+        disks.append(f"<disk name='{escape(target.get('dev', '') if target is not None else '')}' snapshot='{kind}'/>")
+    return (
+        f"<domainsnapshot><name>{escape(snapshot_name(note.save, note.token))}</name>"
+        f"<description>{escape(note_text(note))}</description><state>running</state>"
+        f"<creationTime>{note.created_s}</creationTime><memory snapshot='internal'/>"
+        f"<disks>{''.join(disks)}</disks>{definition}</domainsnapshot>"
+    )
 
 
 def parts(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], *, sizes: bool = True) -> list[Part]:
@@ -162,7 +221,8 @@ def parts(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], *, sizes: bool
                 save = save_name(snapshot.getName())
                 if save is not None:
                     text = ElementTree.fromstring(snapshot.getXMLDesc(0)).findtext("description") or ""
-                    found.append(Part(domain.node, save, parse_note(text), known.get(snapshot.getName())))
+                    name = snapshot.getName()
+                    found.append(Part(domain.node, save, parse_note(text), known.get(name), name))
     return found
 
 

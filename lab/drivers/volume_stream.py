@@ -1,9 +1,10 @@
-"""Filling libvirt volumes through streams: bytes, or a file whose holes stay holes (virStreamSparseSendAll)."""
+"""Volumes of libvirt filled and read through streams; holes stay holes (virStreamSparseSendAll)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,67 @@ def _send_file(stream: Any, path: Path) -> None:
         stream.sparseSendAll(read, hole, skip, None)
     finally:
         os.close(descriptor)
+
+
+def size_of(volume: Any) -> int:
+    """Size of the file or device that a volume is, in bytes; not that of the disk which a node sees in it."""
+    return int(volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
+
+
+def blocks_of(connection: Any, volume: Any, size: int) -> Iterator[bytes]:
+    """The content of a volume, piece by piece.
+
+    Args:
+        connection: libvirt connection that the volume is of.
+        volume: libvirt volume.
+        size: how many bytes, from its beginning.
+
+    Raises:
+        libvirt.libvirtError: the stream broke.
+        EOFError: the volume is shorter.
+    """
+    stream = connection.newStream(0)
+    volume.download(stream, 0, size, 0)
+    left = size
+    try:
+        while left:
+            block = stream.recv(min(left, BLOCK_BYTES))
+            if not block:
+                raise EOFError(f"{volume.name()} is shorter than it was")
+            left -= len(block)
+            yield block
+    except BaseException:
+        with contextlib.suppress(libvirt.libvirtError):
+            stream.abort()
+        raise
+    # The end has to be read, or the stream cannot be finished.
+    while stream.recv(BLOCK_BYTES):
+        pass
+    stream.finish()
+
+
+def fill_with(connection: Any, volume: Any, blocks: Iterable[bytes], size: int) -> None:
+    """Fill a new volume with pieces; pieces of zeros become holes.
+
+    Args:
+        connection: libvirt connection that the volume is of.
+        volume: libvirt volume.
+        blocks: its content.
+        size: length of all pieces together.
+
+    Raises:
+        libvirt.libvirtError: the stream broke.
+    """
+    stream = connection.newStream(0)
+    volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+    try:
+        for block in blocks:
+            if not block.strip(b"\0"):
+                stream.sendHole(len(block), 0)
+            else:
+                _send_bytes(stream, block)
+    except BaseException:
+        with contextlib.suppress(libvirt.libvirtError):
+            stream.abort()
+        raise
+    stream.finish()

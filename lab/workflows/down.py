@@ -12,20 +12,27 @@ from pathlib import Path
 
 from lab.core import addressing
 from lab.core.errors import LabError
+from lab.core.model import Lab
 from lab.core.outcome import Outcome
 from lab.doors import daemon, files
 from lab.doors.clock import now_s
-from lab.doors.progress import Reporter, open_reporter
-from lab.drivers import fencing
+from lab.doors.progress import open_reporter
+from lab.drivers import fencing, kept_saves
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows.host_side import fence_configuration
+from lab.workflows.keeping import Keeping
+from lab.workflows.keeping import keep as saves_to_keep
 from lab.workflows.options import Options, load_lab
 
 LIBVIRT_LOGS = Path("/var/log/libvirt/qemu")
 
 
-def down(options: Options) -> Outcome:
+def down(options: Options, keep: bool = True) -> Outcome:
     """Remove the lab that the options mean.
+
+    Args:
+        options: what was asked for.
+        keep: leave the disks with the lab's saves, so that the next ``lab.up`` starts from ``ready``.
 
     Raises:
         LabError: another run works on the lab, or libvirt refuses.
@@ -39,22 +46,35 @@ def down(options: Options) -> Outcome:
         with reporter.step(f"remove lab {lab.name}"):
             if folder.exists():
                 with files.locked(lock, busy=f"another run is working on the lab {lab.name}"):
-                    removed = _remove(lab.name, folder, reporter)
+                    removed, keeping = _remove(lab, folder, keep=keep)
             else:
-                removed = _remove(lab.name, folder, reporter)
+                removed, keeping = _remove(lab, folder, keep=keep)
     finally:
         reporter.close()
     seconds = now_s() - started_s
-    text = (
-        f"Lab {lab.name} is removed: {', '.join(removed)} ({seconds:.1f} s). "
+    document = {
+        "lab": lab.name,
+        "removed": removed,
+        "kept": [note.save for note in keeping.kept.notes] if keeping.kept else [],
+        "duration_s": round(seconds, 1),
+    }
+    return Outcome(_text(lab.name, removed, keeping, seconds), document)
+
+
+def _text(name: str, removed: list[str], keeping: Keeping, seconds: float) -> str:
+    if keeping.kept is not None:
+        start = f"Lab {name} is down: {', '.join(removed)} ({seconds:.1f} s)." if removed else f"Lab {name} is down."
+        return f"{start} Its save {keeping.kept.save} is kept, lab.up starts from it; --no-cache removes it too."
+    if not removed:
+        return f"There is nothing of a lab {name} here."
+    why = f" No save is kept: {keeping.reason}." if keeping.reason else ""
+    return (
+        f"Lab {name} is removed: {', '.join(removed)} ({seconds:.1f} s).{why} "
         "The image cache stays; lab.prune empties it."
-        if removed
-        else f"There is nothing of a lab {lab.name} here."
     )
-    return Outcome(text, {"lab": lab.name, "removed": removed, "duration_s": round(seconds, 1)})
 
 
-def _remove(name: str, folder: Path, reporter: Reporter) -> list[str]:
+def _remove(lab: Lab, folder: Path, *, keep: bool) -> tuple[list[str], Keeping]:
     removed = []
     # First of all the daemons: fencing must not switch a node on again that is being removed.
     if fencing.stop(fence_configuration(folder)):
@@ -63,13 +83,18 @@ def _remove(name: str, folder: Path, reporter: Reporter) -> list[str]:
         removed.append("ssh connections")
     hypervisor = Hypervisor()
     try:
-        removed += _remove_from_libvirt(name, hypervisor)
+        keeping = saves_to_keep(lab, folder, hypervisor) if keep else Keeping(None)
+        removed += _remove_from_libvirt(lab.name, hypervisor)
+        if keeping.kept is None:
+            own_pool = str(addressing.pool_uuid(lab.name, "host"))
+            removed += ["kept saves"] if kept_saves.discard(lab.name) else []
+            removed += ["disks"] if hypervisor.remove_pool(lab.name, own_pool) else []
     finally:
         hypervisor.close()
     if folder.exists():
         shutil.rmtree(folder)
-        removed.append(f"build/{name}")
-    return removed
+        removed.append(f"build/{lab.name}")
+    return removed, keeping
 
 
 def close_connections(folder: Path) -> list[int]:
@@ -102,8 +127,6 @@ def _remove_from_libvirt(name: str, hypervisor: Hypervisor) -> list[str]:
     for role in ("service", "management"):
         if hypervisor.remove_network(addressing.network_name(name, role)):
             removed.append(f"network {role}")
-    if hypervisor.has_pool(name) and hypervisor.remove_pool(name):
-        removed.append("disks")
     return removed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.core import addressing
@@ -16,6 +17,7 @@ from lab.workflows.session import Session
 
 #: Names end with this while a volume is filled; a killed run leaves one that nobody trusts.
 COMPLETE_MARK = ".complete"
+CACHE_POOL_XML = f"<pool type='dir'><name>{CACHE_POOL}</name><target><path>{CACHE_POOL_PATH}</path></target></pool>"
 
 
 def ensure_networks(session: Session, hypervisor: Hypervisor, tree: dict[str, bytes]) -> None:
@@ -24,14 +26,31 @@ def ensure_networks(session: Session, hypervisor: Hypervisor, tree: dict[str, by
         hypervisor.ensure_network(tree[f"libvirt/networks/{role}.xml"].decode())
 
 
+def ensure_host_objects(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes]) -> None:
+    """Networks and pools of a lab whose disks are there; after a restart of the host libvirt has them switched off.
+
+    Args:
+        session: the lab.
+        hypervisor: the connection.
+        tree: the rendered files by path, those of the host at least.
+    """
+    for role in ("service", "management"):
+        hypervisor.ensure_network(tree[f"libvirt/networks/{role}.xml"].decode())
+    hypervisor.ensure_pool(CACHE_POOL_XML)
+    hypervisor.ensure_pool(tree["libvirt/pool.xml"].decode())
+
+
+def written_host_files(folder: Path) -> dict[str, bytes]:
+    """The files of libvirt as an earlier run has written them to ``build/<lab>``."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in (folder / "libvirt").rglob("*.xml")}
+
+
 def ensure_cached_images(session: Session, hypervisor: Hypervisor) -> None:
     """The images of this lab as volumes of the cache pool.
 
     A volume counts when a second, tiny volume says that its upload was completed.
     """
-    hypervisor.ensure_pool(
-        f"<pool type='dir'><name>{CACHE_POOL}</name><target><path>{CACHE_POOL_PATH}</path></target></pool>"
-    )
+    hypervisor.ensure_pool(CACHE_POOL_XML)
     there = hypervisor.volume_names(CACHE_POOL)
     for name, path in image_files(planned_images(session.lab)).items():
         if {name, name + COMPLETE_MARK} <= there:

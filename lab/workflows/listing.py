@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from lab.core.outcome import Outcome
+from lab.drivers import kept_saves
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows.options import Options
 from lab.workflows.session import kept_state
 
 
 def list_labs(options: Options) -> Outcome:
-    """Every lab that has a domain on this host, with the state of its nodes."""
+    """Every lab that has a domain on this host, with the state of its nodes; then those that only saves are kept of."""
     hypervisor = Hypervisor()
     try:
         domains = hypervisor.owned_domains()
@@ -29,4 +30,11 @@ def list_labs(options: Options) -> Outcome:
         + f"  ({lab['topology']})"
         for name, lab in labs.items()
     ]
-    return Outcome("\n".join(lines) or "There is no lab on this host.", {"labs": labs})
+    kept = {name: kept_saves.find(name) for name in kept_saves.names() if name not in labs}
+    for name, one in kept.items():
+        what = f"down; its save {one.save} is kept" if one else "half of what was kept is left; lab.down removes it"
+        lines.append(f"{name:<12} {one.note.accelerator if one else '-':<5} {what}")
+    document = {
+        name: {"save": one.save, "created_s": one.note.created_s} if one else None for name, one in kept.items()
+    }
+    return Outcome("\n".join(lines) or "There is no lab on this host.", {"labs": labs, "kept": document})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab.core.errors import LabError
 from lab.doors import files
 from lab.drivers import snapshots
@@ -20,6 +22,11 @@ def begin(session: Session, verb: str, save: str) -> None:
 def end(session: Session) -> None:
     """Note that the nodes are consistent and run again."""
     (session.folder / MARK).unlink(missing_ok=True)
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a save or load was under way when an earlier run of the lab in ``build/<lab>`` was killed."""
+    return (folder / MARK).exists()
 
 
 def settle(session: Session, hypervisor: Hypervisor) -> None:

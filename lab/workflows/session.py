@@ -17,7 +17,7 @@ from lab.doors import files
 from lab.doors.progress import Reporter, open_reporter
 from lab.doors.ssh import Shell
 from lab.doors.templates import load_templates
-from lab.drivers import keys
+from lab.drivers import kept_saves, keys
 from lab.drivers.lab_images import planned_images
 from lab.drivers.seed import make_iso
 from lab.workflows.options import ROOT, Options, load_lab
@@ -66,7 +66,7 @@ class Session:
 
 
 def lab_secrets(options: Options, lab: Lab, folder: Path) -> Secrets:
-    """The lab's secrets: given ones, those made before, or new ones."""
+    """The lab's secrets: given ones, those made before or kept with its saves, or new ones."""
     secrets = keys.load_secrets(options.secrets, lab) if options.secrets else None
     if options.secrets and secrets is None:
         raise LabError(
@@ -78,7 +78,8 @@ def lab_secrets(options: Options, lab: Lab, folder: Path) -> Secrets:
     if secrets is None:
         secrets = keys.load_secrets(own, lab)
     if secrets is None:
-        secrets = keys.make_secrets(lab)
+        # Those of the saves that an earlier lab.down has kept: with others, nothing of them could be used.
+        secrets = kept_saves.secrets_of(lab) or keys.make_secrets(lab)
     keys.mask_secrets(secrets)
     keys.save_secrets(own, secrets)
     return secrets

@@ -11,20 +11,28 @@ from typing import Any
 
 from lab.core import saves as judgement
 from lab.core.errors import LabError
+from lab.core.kept import Kept
 from lab.core.model import Node
 from lab.core.outcome import Outcome
 from lab.core.saves import READY, Note, Save, require_name
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.doors.process import ProcessError
-from lab.drivers import fencing, snapshots
+from lab.drivers import fencing, kept_saves, snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
-from lab.workflows import host_side, observe, pending, serving
+from lab.workflows import host_side, keeping, observe, pending, serving
 from lab.workflows.down import close_connections
-from lab.workflows.options import Options
+from lab.workflows.options import Options, load_lab
 from lab.workflows.session import Session, kept_state, open_session
 
 _CLOCK_LIMIT_S = 10.0
+#: Every guest that runs on a node, all at once; `wait` alone would hide which of them failed.
+_SET_GUEST_CLOCKS = """late= waiting=
+for guest in $(virsh list --name); do
+  virsh -q domtime "$guest" --now & waiting="$waiting $!:$guest"
+done
+for one in $waiting; do wait "${one%%:*}" || late="$late ${one#*:}"; done
+[ -z "$late" ] || { echo "not set in:$late" >&2; exit 1; }"""
 
 
 @contextmanager
@@ -85,7 +93,7 @@ def save(options: Options, name: str, force: bool = False) -> Outcome:
                 + ("" if name == READY else ", or save it as it is with --force"),
                 details=problems,
             )
-        paused_s = save_now(session, hypervisor, name)
+        _note, paused_s = save_now(session, hypervisor, name)
         seconds = now_s() - started_s
         return Outcome(
             f"Lab {session.lab.name} is saved as {name}; its nodes stood still for {paused_s:.1f} s "
@@ -100,8 +108,12 @@ def save(options: Options, name: str, force: bool = False) -> Outcome:
         )
 
 
-def save_now(session: Session, hypervisor: Hypervisor, name: str) -> float:
-    """Save without looking at the lab's health; the lock is held. Returns seconds that the nodes stood still."""
+def save_now(session: Session, hypervisor: Hypervisor, name: str) -> tuple[Note, float]:
+    """Save without looking at the lab's health; the lock is held.
+
+    Returns:
+        The note of the save, and the seconds that the nodes stood still.
+    """
     domains = hypervisor.owned_domains(session.lab.name)
     note = Note(
         lab=session.lab.name,
@@ -113,13 +125,12 @@ def save_now(session: Session, hypervisor: Hypervisor, name: str) -> float:
         qemu=snapshots.qemu_version(hypervisor),
     )
     with session.reporter.step(f"save {name}"):
-        snapshots.forget(hypervisor, domains, name)
         pending.begin(session, "save", name)
         started_s = now_s()
         snapshots.save_all(hypervisor, domains, note)
         paused_s = now_s() - started_s
         pending.end(session)
-    return paused_s
+    return note, paused_s
 
 
 def save_ready(session: Session, hypervisor: Hypervisor) -> None:
@@ -128,7 +139,8 @@ def save_ready(session: Session, hypervisor: Hypervisor) -> None:
     if present and not obstacles_of(session, hypervisor, present[0]):
         return
     try:
-        save_now(session, hypervisor, READY)
+        note, _paused_s = save_now(session, hypervisor, READY)
+        keeping.note_ready(session, note)
     except LabError as error:
         # The lab is up and serves: that it cannot be saved is no reason to call it a failure.
         session.reporter.warn(f"the lab was not saved as {READY}: {error}")
@@ -151,18 +163,20 @@ def load(options: Options, name: str) -> Outcome:
     require_name(name)
     started_s = now_s()
     with _opened(options, "load") as (session, hypervisor, domains):
-        _usable(session, hypervisor, name)
+        chosen = _usable(session, hypervisor, name)
+        host_side.ensure_host_objects(session, hypervisor, host_side.written_host_files(session.folder))
         with session.reporter.step(f"load {name}"):
             pending.begin(session, "load", name)
             # Fencing must not take a node that is being put back for a dead one.
             fencing.stop(host_side.fence_configuration(session.folder))
             close_connections(session.folder)
-            snapshots.revert_all(hypervisor, domains, name)
+            snapshots.revert_all(hypervisor, domains, chosen.snapshot)
+            kept_saves.discard(session.lab.name)
             snapshots.resume_all(hypervisor, domains)
             pending.end(session)
         loaded_s = now_s() - started_s
         host_side.ensure_fencing(session)
-        _wait_back(session, hypervisor)
+        wait_back(session)
         seconds = now_s() - started_s
         return Outcome(
             f"Lab {session.lab.name} is back at {name}: loaded after {loaded_s:.1f} s, "
@@ -191,10 +205,11 @@ def _usable(session: Session, hypervisor: Hypervisor, name: str) -> Save:
     return found[name]
 
 
-def _wait_back(session: Session, hypervisor: Hypervisor) -> None:
+def wait_back(session: Session) -> None:
+    """Set the clocks of nodes that have just been loaded, and wait until the lab is healthy and serves."""
     with ThreadPoolExecutor(max_workers=3) as pool:
         work: list[Future[Any]] = [
-            pool.submit(session.on_each, session.lab.nodes, lambda node: _set_clock(session, hypervisor, node)),
+            pool.submit(set_clocks, session),
             pool.submit(serving.wait_quickly_served, session),
             pool.submit(observe.wait_healthy, session),
         ]
@@ -202,15 +217,18 @@ def _wait_back(session: Session, hypervisor: Hypervisor) -> None:
         future.result()
 
 
-def _set_clock(session: Session, hypervisor: Hypervisor, node: Node) -> None:
+def set_clocks(session: Session) -> None:
+    """Set the clocks of all nodes and their guests by that of this host."""
+    session.on_each(session.lab.nodes, lambda node: _set_clock(session, node))
+
+
+def _set_clock(session: Session, node: Node) -> None:
     """The node's clock by that of this host, then those of its guests by the node's."""
     limit_s = _CLOCK_LIMIT_S * session.lab.time_scale
     shell = session.shell(node)
     try:
         shell.succeed("date -s @%s", f"{time.time():.3f}", timeout_s=limit_s)
-        shell.succeed(
-            "for guest in $(virsh list --name); do virsh -q domtime $guest --now & done; wait", timeout_s=limit_s
-        )
+        shell.succeed(_SET_GUEST_CLOCKS, timeout_s=limit_s)
     except (LabError, ProcessError) as error:
         session.reporter.warn(f"{node.name}: the clock was not set: {error}")
 
@@ -220,7 +238,14 @@ def _set_clock(session: Session, hypervisor: Hypervisor, node: Node) -> None:
 
 def saves(options: Options) -> Outcome:
     """All saves of the lab: age, size of the memory, and whether they can be loaded."""
-    with open_session(options, "saves") as session:
+    lab = load_lab(options)
+    kept = kept_saves.find(lab.name)
+    if kept is not None and not (options.build / lab.name / "secrets").exists():
+        return _kept_outcome(kept)
+    with (
+        open_session(options, "saves") as session,
+        files.locked(session.folder / "lock", busy=f"another run is working on the lab {session.lab.name}"),
+    ):
         hypervisor = Hypervisor()
         try:
             found = found_saves(session, hypervisor, sizes=True)
@@ -235,6 +260,15 @@ def saves(options: Options) -> Outcome:
             "\n".join(lines) or f"There is no save of the lab {session.lab.name}.",
             {"lab": session.lab.name, "saves": described},
         )
+
+
+def _kept_outcome(kept: Kept) -> Outcome:
+    names = ", ".join(note.save for note in kept.notes)
+    age = judgement.age_text(time.time() - kept.note.created_s)
+    return Outcome(
+        f"The lab {kept.lab} is down and kept: {names}. ./inv lab.up starts from {kept.save} ({age} old).",
+        {"lab": kept.lab, "saves": [], "kept": [note.save for note in kept.notes], "starts_from": kept.save},
+    )
 
 
 def _described(one: Save, why: list[str]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from lab.core.service_result import ProbeResult, all_served
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import cluster, guests, host_side, nodes, observe, pending, serving, snapshot, storage
+from lab.workflows import cluster, guests, host_side, keeping, nodes, observe, pending, serving, snapshot, storage
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence
@@ -23,8 +23,13 @@ from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
 
 
-def up(options: Options, save: bool = True) -> Outcome:
+def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
     """Bring the lab up and prove it; then keep it as the save ``ready``, unless ``save`` is False.
+
+    Args:
+        options: what was asked for.
+        save: keep the finished lab as ``ready``.
+        fresh: boot, although an earlier ``lab.down`` has kept a save.
 
     Raises:
         LabError: bad input, a host that is not ready, or a step that failed; the next run goes on from there.
@@ -44,7 +49,7 @@ def up(options: Options, save: bool = True) -> Outcome:
         for finding in examination.warnings:
             session.reporter.warn(f"{finding.name}: {finding.message}")
         try:
-            answers = _bring_up(session, hypervisor, save=save)
+            answers = _bring_up(session, hypervisor, save=save, fresh=fresh)
         except LabError as error:
             kept = keep_evidence(session, hypervisor)
             where = [f"kept in {shown_path(session.folder / 'logs')}: {', '.join(kept)}"] if kept else []
@@ -62,8 +67,21 @@ def _hypervisor() -> Iterator[Hypervisor]:
         hypervisor.close()
 
 
-def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool) -> Sequence[ProbeResult]:
+def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bool) -> Sequence[ProbeResult]:
+    kept = keeping.offered(session, hypervisor, fresh=fresh)
     tree = _rendered_for(session, hypervisor)
+    if (
+        kept is not None
+        and keeping.can_start(session, hypervisor, tree, kept)
+        and keeping.start(session, hypervisor, tree, kept)
+    ):
+        snapshot.wait_back(session)
+        answers = serving.ask(session, thorough=True)
+        if not all_served(answers):
+            answers = serving.wait_served(session)
+        if save:
+            snapshot.save_ready(session, hypervisor)
+        return answers
     bake_lab(session.lab, session.reporter)
     with session.reporter.step("host: networks, disks, nodes"):
         host_side.ensure_networks(session, hypervisor, tree)
@@ -147,6 +165,7 @@ def _rendered_for(session: Session, hypervisor: Hypervisor) -> dict[str, bytes]:
                 "accelerator": session.lab.accelerator,
                 "time_scale": session.lab.time_scale,
                 "topology": str(session.options.topology),
+                "topology_text": session.options.topology.read_text(encoding="utf-8"),
                 "tree": digests,
             },
         )

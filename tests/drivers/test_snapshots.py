@@ -14,7 +14,7 @@ import libvirt
 import pytest
 
 from lab.core.errors import LabError
-from lab.core.saves import Note, judge
+from lab.core.saves import Note, judge, snapshot_name
 from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.drivers import snapshots
@@ -25,7 +25,8 @@ from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
 NAME = f"snaptest{os.getpid()}"
 LAB = lab_of("smoke")
 NODES = ("one", "two")
-NOTE = Note(NAME, "first", "token-1", 1_800_000_000, "b" * 64, "tcg", "7.2.0")
+NOTE = Note(NAME, "first", "a1" * 16, 1_800_000_000, "b" * 64, "tcg", "7.2.0")
+SNAPSHOT = snapshot_name("first", NOTE.token)
 DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <metadata><lab:lab xmlns:lab="urn:ha-lab:1" name="{lab}" node="{node}"/></metadata>
 <memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
@@ -50,6 +51,12 @@ COUNTING = (
 )
 
 
+def define(hypervisor: Hypervisor, node: str) -> None:
+    name = f"{NAME}-{node}"
+    number = uuid.uuid5(uuid.NAMESPACE_DNS, name)
+    hypervisor.define_domain(DOMAIN.format(name=name, uuid=number, lab=NAME, node=node))
+
+
 @pytest.fixture
 def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
     # QEMU runs as another user and has to get to the disks.
@@ -63,9 +70,8 @@ def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
             run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(qcow2)], timeout_s=30)
             connected.upload_volume(NAME, qcow2.name, qcow2)
             connected.upload_volume(NAME, f"{node}-seed", b"seed" * 128)
-            name = f"{NAME}-{node}"
-            connected.define_domain(DOMAIN.format(name=name, uuid=uuid.uuid4(), lab=NAME, node=node))
-            connected.start(name)
+            define(connected, node)
+            connected.start(f"{NAME}-{node}")
         yield connected
     finally:
         for node in NODES:
@@ -118,12 +124,12 @@ def test_memory_and_disk_go_back_to_the_same_moment(hypervisor: Hypervisor, tmp_
     later = {node: counted(hypervisor, node) for node in NODES}
     snapshots.resume_all(hypervisor, domains(hypervisor))
     wait_counting(hypervisor, max(later.values()))
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     saved = {node: counted(hypervisor, node) for node in NODES}
     assert all(0 < saved[node] <= later[node] for node in NODES)
     snapshots.resume_all(hypervisor, domains(hypervisor))
     wait_counting(hypervisor, max(later.values()))
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert {node: counted(hypervisor, node) for node in NODES} == saved
     for node in NODES:
         hypervisor.power_off(f"{NAME}-{node}")
@@ -165,7 +171,7 @@ def test_a_save_is_made_listed_loaded_and_forgotten(hypervisor: Hypervisor) -> N
     assert [(part.node, part.save, part.note) for part in found] == [("one", "first", NOTE), ("two", "first", NOTE)]
     assert all(part.size_bytes and part.size_bytes > 1000 for part in found)
     assert faults(hypervisor) == {"first": ""}
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["paused", "paused"]
     assert len(snapshots.resume_all(hypervisor, domains(hypervisor))) == 2
     assert states(hypervisor) == ["running", "running"]
@@ -178,17 +184,17 @@ def test_a_save_is_loaded_from_any_state(hypervisor: Hypervisor) -> None:
     hypervisor.power_off(f"{NAME}-one")
     hypervisor.connection.lookupByName(f"{NAME}-two").suspend()
     assert states(hypervisor) == ["off", "paused"]
-    snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["paused", "paused"]
 
 
 def test_half_a_save_is_told_and_removed(hypervisor: Hypervisor) -> None:
     snapshots.save_all(hypervisor, domains(hypervisor)[:1], NOTE)
     assert faults(hypervisor) == {"first": "two has no snapshot of it"}
-    with pytest.raises(LabError, match="node two has no snapshot of first"):
-        snapshots.revert_all(hypervisor, domains(hypervisor), "first")
+    with pytest.raises(LabError, match="node two has no snapshot lab-save"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
     assert states(hypervisor) == ["running", "running"]
-    snapshots.save_all(hypervisor, domains(hypervisor)[1:], replace(NOTE, token="token-2"))
+    snapshots.save_all(hypervisor, domains(hypervisor)[1:], replace(NOTE, token="a1" * 6 + "b2" * 10))
     assert faults(hypervisor) == {"first": "the snapshots of the nodes are not of the same moment"}
     assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
 
@@ -199,3 +205,65 @@ def test_a_save_that_fails_leaves_no_half_and_goes_on(hypervisor: Hypervisor) ->
         snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
     assert faults(hypervisor) == {}
     assert states(hypervisor) == ["running", "off"]
+
+
+def test_a_save_is_replaced_when_the_new_one_is_complete(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.save_all(hypervisor, domains(hypervisor), newer)
+    found = snapshots.parts(hypervisor, domains(hypervisor))
+    assert [(part.node, part.note) for part in found] == [("one", newer), ("two", newer)]
+
+
+def test_a_save_that_fails_leaves_the_older_one(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    hypervisor.power_off(f"{NAME}-two")
+    with pytest.raises(LabError, match="node two is off"):
+        snapshots.save_all(hypervisor, domains(hypervisor), newer)
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert (save.note, save.fault, save.leftovers) == (NOTE, "", ())
+    snapshots.revert_all(hypervisor, domains(hypervisor), save.snapshot)
+
+
+def test_what_a_killed_replacement_left_is_told_and_goes(hypervisor: Hypervisor) -> None:
+    newer = replace(NOTE, token="c3" * 16, created_s=NOTE.created_s + 1)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.save_all(hypervisor, domains(hypervisor)[:1], newer)
+    # Half of it is newer: node one has lost its older half, so neither is whole.
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert save.fault
+    assert save.leftovers
+    snapshots.save_all(hypervisor, domains(hypervisor), replace(newer, token="d4" * 16))
+    (save,) = judge(NAME, NODES, snapshots.parts(hypervisor, domains(hypervisor)))
+    assert (save.fault, save.leftovers) == ("", ())
+
+
+def test_domains_that_were_undefined_come_back_from_their_disks(hypervisor: Hypervisor) -> None:
+    wait_counting(hypervisor)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    saved = {node: counted(hypervisor, node) for node in NODES}
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(saved.values()))
+    for node in NODES:
+        hypervisor.remove_domain(f"{NAME}-{node}")
+    assert domains(hypervisor) == []
+    for node in NODES:
+        define(hypervisor, node)
+    assert snapshots.parts(hypervisor, domains(hypervisor)) == []
+    snapshots.redefine_all(hypervisor, domains(hypervisor), NOTE)
+    assert faults(hypervisor) == {"first": ""}
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    assert {node: counted(hypervisor, node) for node in NODES} == saved
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(saved.values()))
+    assert snapshots.forget(hypervisor, domains(hypervisor), "first") == ["one", "two"]
+
+
+def test_a_snapshot_that_is_not_in_the_disks_is_refused(hypervisor: Hypervisor) -> None:
+    for node in NODES:
+        hypervisor.power_off(f"{NAME}-{node}")
+    snapshots.redefine_all(hypervisor, domains(hypervisor), NOTE)
+    with pytest.raises(LabError, match="cannot be put back"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)

@@ -83,5 +83,5 @@ def domain_states() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def before() -> dict[str, Any]:
     """The host before the lab; what an aborted run left is removed first."""
-    assert invoke("lab.down", "--name", NAME).returncode == 0
+    assert invoke("lab.down", "--no-cache", "--name", NAME).returncode == 0
     return host_state()

@@ -88,7 +88,7 @@ def test_up_killed_and_down_leaves_the_host_as_it_was(before: dict[str, Any]) ->
     invoke("lab.bake", *LAB)
     kill_while_running("lab.up", *LAB, when=lambda: "running" in domain_states().values())
     assert host_state() != before
-    assert invoke("lab.down", *LAB, limit_s=120).returncode == 0
+    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
     assert host_state() == before
 
 
@@ -178,8 +178,38 @@ def test_halt_and_up_continue_the_lab() -> None:
     assert status()["healthy"]
 
 
+def test_down_and_up_start_from_ready() -> None:
+    document = invoke_json("lab.down", *LAB, limit_s=120)
+    assert document["kept"] == ["ready"]
+    assert domain_states() == {}
+    assert NAME in invoke_json("lab.list")["kept"]
+    before_ids = boot_ids(status_after("lab.up"))
+    assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
+    assert boot_ids(status()) == before_ids
+
+
+def status_after(*words: str) -> dict[str, Any]:
+    document = invoke_json(*words, *LAB)
+    assert {answer["guest"] for answer in document["services"]} == GUESTS
+    seen = status()
+    assert seen["healthy"], seen["problems"]
+    return seen
+
+
+def test_a_bundle_brings_the_lab_back(tmp_path: Any) -> None:
+    bundle = tmp_path / "lab.bundle"
+    exported = invoke_json("lab.export", str(bundle), *LAB)
+    assert bundle.stat().st_mode & 0o777 == 0o600
+    assert exported["size_bytes"] == bundle.stat().st_size
+    assert invoke("lab.import", str(bundle)).returncode == 2
+    before_ids = boot_ids(status())
+    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
+    invoke_json("lab.import", str(bundle))
+    assert boot_ids(status_after("lab.up")) == before_ids
+
+
 def test_down_leaves_the_host_as_it_was(before: dict[str, Any]) -> None:
-    assert invoke("lab.down", *LAB, limit_s=120).returncode == 0
+    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
     assert host_state() == before
     assert not (ROOT / "build" / NAME).exists()
     assert invoke("lab.status", *LAB).returncode == 1

@@ -125,7 +125,7 @@ def test_no_secret_shows_in_a_message() -> None:
     pem = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
     secrets = replace(SECRETS, host_private_keys={**SECRETS.host_private_keys, "piova": pem})
     keys.mask_secrets(secrets)
-    shown = process.masked(json.dumps(keys._document(secrets)))
+    shown = process.masked(json.dumps(keys.as_document(secrets)))
     document = json.loads(shown)
     public = {name for name in document if "public" in name}
     for name, value in document.items():

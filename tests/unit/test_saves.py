@@ -62,8 +62,36 @@ def test_an_incomplete_save_says_why(parts: list[Part], fault: str) -> None:
     assert save.fault.startswith(fault)
 
 
+def made(token: str, created_s: int, nodes: tuple[str, ...] = NODES) -> list[Part]:
+    note = replace(NOTE, token=token, created_s=created_s)
+    return [Part(node, "first", note, 1, snapshot_name("first", token)) for node in nodes]
+
+
+def test_the_newest_complete_snapshots_make_the_save_and_others_are_left_over() -> None:
+    parts = [*made("aa", 1), *made("bb", 2), *made("cc", 3, NODES[:1])]
+    (save,) = judge("mylab", NODES, parts)
+    assert (save.snapshot, save.fault) == ("lab-save.first.bb", "")
+    assert save.leftovers == ("lab-save.first.aa", "lab-save.first.cc")
+    (save,) = judge("mylab", NODES, made("cc", 3, NODES[:1]))
+    assert (save.note, save.fault) == (None, "piova has no snapshot of it")
+
+
+@given(st.from_regex(r"[0-9a-f]{1,40}", fullmatch=True), st.from_regex(r"[a-z0-9]{1,40}", fullmatch=True))
+def test_a_snapshot_tells_its_save(token: str, save: str) -> None:
+    assert save_name(snapshot_name(save, token)) == save
+    assert save_name(snapshot_name(save)) == save
+
+
+@given(st.text())
+def test_names_of_others_mean_no_save(text: str) -> None:
+    assert save_name(text) is None
+    assert save_name(f"lab-save.first.{text}") in (None, "first")
+    assert save_name("lab-save.first.") is None
+
+
 def test_a_save_belongs_to_build_accelerator_and_qemu() -> None:
     assert obstacles(NOTE, build="digest", accelerator="tcg", qemu="7.2.17") == []
+    assert obstacles(NOTE, build="digest", accelerator="tcg", qemu="7.2.99") == []
     assert len(obstacles(NOTE, build="new", accelerator="kvm", qemu="8.0.0")) == 3
 
 

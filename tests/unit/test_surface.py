@@ -160,11 +160,13 @@ def test_all_tasks_are_there() -> None:
         "doctor",
         "down",
         "drill",
+        "export",
         "fault",
         "faults",
         "forget",
         "halt",
         "heal",
+        "import",
         "list",
         "load",
         "prune",
@@ -190,7 +192,7 @@ def test_options_of_the_command_line_reach_the_workflow(monkeypatch: pytest.Monk
     code = run_command("lab.up", "-t", "smoke", "--name", "second", "--accel=tcg", "--json")
     assert code == 3
     expected = {"topology": "smoke", "name": "second", "accel": "tcg", "secrets": "", "as_json": True}
-    assert seen == [(("up", True), expected)]
+    assert seen == [(("up", True, False), expected)]
 
 
 def test_ssh_takes_target_and_command(monkeypatch: pytest.MonkeyPatch) -> None:

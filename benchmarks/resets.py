@@ -1,0 +1,271 @@
+"""Measure resets: `lab.reset` again and again, until every service has answered, beside libvirt's bare revert.
+
+Run by hand, as root, on a machine that does nothing else, with a lab that `lab.up` has left healthy:
+
+    .venv/bin/python benchmarks/resets.py -t smoke --name bench                          (ten resets)
+    .venv/bin/python benchmarks/resets.py --name bench --count 50 --drill guest-crash    (a soak: every second reset
+                                                                                          out of a drill)
+
+A reset is timed as a whole process, from start to exit, as a person at the terminal waits for it. The bare revert is
+the yardstick: libvirt alone puts the same virtual machines back to the same snapshots and lets them run, and nobody
+asks whether they serve. Both are measured by turns in one run. Beside them: how long the nodes stand still for a save,
+what the disks have grown by, and which processes of the lab are there at the end that were not there at the beginning.
+
+Result: a table on standard output, and a JSON file. Exit code: 0 all measured and nothing left behind, 1 otherwise,
+2 refused. The lab stays, as the last reset has left it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import sampling  # noqa: E402
+from benchmarks.sampling import Measurement  # noqa: E402
+from lab.core.errors import LabError  # noqa: E402
+from lab.core.render.facts import POOLS_ROOT  # noqa: E402
+from lab.core.saves import READY, judge  # noqa: E402
+from lab.doors.clock import now_s  # noqa: E402
+from lab.doors.process import Result, run  # noqa: E402
+from lab.drivers import snapshots  # noqa: E402
+from lab.drivers.hypervisor import Hypervisor  # noqa: E402
+from lab.workflows.options import Options, load_lab, resolve_topology  # noqa: E402
+
+LIMIT_S = 900.0
+#: What the project wants on two emulated cores, seconds.
+TARGETS = {"reset": 15.0, "pause": 10.0}
+SAVE = "benchmark"
+SAVES = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for on the command line.
+
+    Args:
+        name: name of the lab, which is there and healthy.
+        topology: its topology file.
+        count: how many resets.
+        drill: drill that breaks the lab before every second reset; empty for none.
+        output: the JSON file.
+    """
+
+    name: str
+    topology: Path
+    count: int
+    drill: str
+    output: Path
+
+
+@dataclass
+class Figures:
+    """What has been measured so far, in seconds and MiB."""
+
+    resets_s: list[float] = field(default_factory=list)
+    broken_resets_s: list[float] = field(default_factory=list)
+    loaded_s: list[float] = field(default_factory=list)
+    bare_s: list[float] = field(default_factory=list)
+    paused_s: list[float] = field(default_factory=list)
+    disk_mib: list[float] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def measurements(self) -> dict[str, Measurement]:
+        """As rows of the table; what was not measured is left out."""
+        rows = {
+            "reset": Measurement(
+                "lab.reset until all services answered", "s", tuple(self.resets_s), "", TARGETS["reset"]
+            ),
+            "broken": Measurement("the same, after a drill", "s", tuple(self.broken_resets_s), "", TARGETS["reset"]),
+            "loaded": Measurement("of it: until the nodes run again", "s", tuple(self.loaded_s)),
+            "bare": Measurement("bare revert through libvirt", "s", tuple(self.bare_s)),
+            "pause": Measurement("pause of the nodes for lab.save", "s", tuple(self.paused_s), "", TARGETS["pause"]),
+            "disk": Measurement("disks of the lab after each reset", "MiB", tuple(self.disk_mib)),
+        }
+        return {key: row for key, row in rows.items() if row.values}
+
+    def document(self) -> dict[str, object]:
+        """Everything, for the JSON file."""
+        rows = self.measurements()
+        multiple = sampling.ratio(rows.get("reset"), rows.get("bare"))
+        return {
+            "measurements": {
+                key: {**row.as_document(), "min": min(row.values), "max": max(row.values)} for key, row in rows.items()
+            },
+            "reset_in_bare_reverts": round(multiple, 2) if multiple else None,
+            "disk_growth_mib": round(self.disk_mib[-1] - self.disk_mib[0], 1) if self.disk_mib else None,
+            "left_behind": self.left_behind,
+            "failures": self.failures,
+        }
+
+    def text(self) -> str:
+        """Everything, for a person."""
+        rows, document = self.measurements(), self.document()
+        parts = [sampling.table(list(rows.values())) if rows else "nothing was measured"]
+        if "reset" in rows:
+            values = rows["reset"].values
+            parts.append(
+                f"lab.reset: median {rows['reset'].value:.1f} s, from {min(values):.1f} to {max(values):.1f} s."
+            )
+        if document["reset_in_bare_reverts"]:
+            parts.append(f"A reset took {document['reset_in_bare_reverts']} times as long as the bare revert.")
+        if self.disk_mib:
+            parts.append(f"The disks grew by {document['disk_growth_mib']} MiB over {len(self.disk_mib) - 1} resets.")
+        parts += [f"LEFT BEHIND: {one}" for one in self.left_behind]
+        parts += [f"FAILED: {one}" for one in self.failures]
+        return "\n".join(parts)
+
+
+def parse_arguments(words: Sequence[str]) -> Plan:
+    """The plan that a command line asks for.
+
+    Raises:
+        SystemExit: with code 2, when it cannot be meant.
+        LabError: there is no such topology (exit code 2).
+    """
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--name", required=True, help="name of the lab, which is up and healthy")
+    parser.add_argument("-t", "--topology", default="two-node", help="topology, as for lab.up (default: two-node)")
+    parser.add_argument("--count", type=int, default=10, help="number of resets (default: 10)")
+    parser.add_argument("--drill", default="", help="drill before every second reset, such as guest-crash")
+    parser.add_argument("--output", type=Path, help="JSON file (default: build/resets-NAME.json)")
+    given = parser.parse_args(words)
+    if given.count < 1:
+        parser.error("--count must be 1 or more")
+    output = given.output or ROOT / "build" / f"resets-{given.name}.json"
+    return Plan(given.name, resolve_topology(given.topology), given.count, given.drill, output)
+
+
+def processes_of(plan: Plan, proc: Path = sampling.PROC) -> Counter[str]:
+    """The processes that belong to the lab, by what they are, and how many there are of each.
+
+    Args:
+        plan: names the lab.
+        proc: the proc file system, another folder in tests.
+    """
+    found: Counter[str] = Counter()
+    for entry in proc.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if kind := kind_of(words, plan.name):
+            found[kind] += 1
+    return found
+
+
+def kind_of(words: Iterable[str], lab: str) -> str:
+    """What a process is to a lab: its program and what in its command line names the lab; empty for nothing."""
+    program, *rest = list(words) or [""]
+    text = " ".join([program, *rest])
+    if match := re.search(rf"guest={re.escape(lab)}-[a-z0-9-]+", text):
+        return f"{Path(program).name} {match.group()}"
+    if match := re.search(rf"build/{re.escape(lab)}/[\w.-]+", text):
+        return f"{program.split(':')[0].rpartition('/')[2]} {match.group()}"
+    return ""
+
+
+def left_behind(before: Counter[str], after: Counter[str]) -> list[str]:
+    """What there is more of than before."""
+    return sorted(f"{number} x {kind}" for kind, number in (after - before).items())
+
+
+def say(text: str) -> None:
+    """One line of progress, on standard error."""
+    print(f"benchmark: {text}", file=sys.stderr, flush=True)
+
+
+def task(plan: Plan, name: str, *words: str, check: bool = True) -> Result:
+    """Run one task of the project as a process of its own."""
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), f"lab.{name}", *words]
+    argv += ["--topology", str(plan.topology), "--name", plan.name]
+    return run(argv, timeout_s=LIMIT_S, cwd=ROOT, check=check)
+
+
+def bare_revert(plan: Plan) -> float:
+    """Seconds that libvirt alone takes to put the nodes back to ``ready``; they run afterwards."""
+    hypervisor = Hypervisor()
+    try:
+        domains = hypervisor.owned_domains(plan.name)
+        nodes = [domain.node for domain in domains]
+        found = judge(plan.name, nodes, snapshots.parts(hypervisor, domains, sizes=False))
+        ready = next((save for save in found if save.name == READY and save.note), None)
+        if ready is None:
+            raise LabError(f"the lab {plan.name} has no save {READY}", remedy="Bring it up with ./inv lab.up")
+        started_s = now_s()
+        snapshots.revert_all(hypervisor, domains, ready.snapshot)
+        snapshots.resume_all(hypervisor, domains)
+        return now_s() - started_s
+    finally:
+        hypervisor.close()
+
+
+def measure(plan: Plan, figures: Figures) -> None:
+    """Resets and bare reverts by turns, then saves; the first failure ends it."""
+    volumes = Path(POOLS_ROOT) / plan.name
+    task(plan, "reset")  # so that the first measured one begins like the others
+    before = processes_of(plan)
+    figures.disk_mib.append(sampling.disk_mib(volumes))
+    for number in range(1, plan.count + 1):
+        breaks = bool(plan.drill) and number % 2 == 0
+        if breaks:
+            say(f"drill {plan.drill}")
+            task(plan, "drill", plan.drill, check=False)
+        elif len(figures.bare_s) < 10:
+            figures.bare_s.append(bare_revert(plan))
+        result = task(plan, "reset", "--json")
+        (figures.broken_resets_s if breaks else figures.resets_s).append(result.duration_s)
+        figures.loaded_s.append(float(json.loads(result.stdout)["loaded_s"]))
+        figures.disk_mib.append(sampling.disk_mib(volumes))
+        say(f"reset {number} of {plan.count}: {result.duration_s:.1f} s")
+    figures.left_behind = left_behind(before, processes_of(plan))
+    for _ in range(SAVES):
+        figures.paused_s.append(float(json.loads(task(plan, "save", SAVE, "--json").stdout)["paused_s"]))
+    task(plan, "forget", SAVE)
+    task(plan, "reset")
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the benchmark; returns the exit code."""
+    from lab.surface import start_libvirt  # noqa: PLC0415
+
+    figures = Figures()
+    try:
+        plan = parse_arguments(words)
+        load_lab(Options(topology=plan.topology, name=plan.name))
+        start_libvirt()
+        bare_revert(plan)
+    except LabError as error:
+        say(f"{error.message}. {error.remedy}")
+        return 2
+    try:
+        measure(plan, figures)
+    except (LabError, ValueError, KeyError) as error:
+        figures.failures.append("\n    ".join([str(error), *getattr(error, "details", ())]))
+    except KeyboardInterrupt:
+        figures.failures.append("interrupted")
+    machine = {**sampling.machine(), "topology": os.path.relpath(plan.topology, ROOT), "drill": plan.drill or "none"}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    plan.output.parent.mkdir(parents=True, exist_ok=True)
+    document = {"time": now, "machine": machine, **figures.document()}
+    plan.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(sampling.heading(machine) + "\n\n" + figures.text())
+    say(f"all of it is in {plan.output}")
+    return 1 if figures.failures or figures.left_behind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
