@@ -21,6 +21,7 @@ INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
     "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
+    "campaign": "Interrupted. `./inv lab.heal` takes back what was made; the same seed begins it again.",
     "fault": "Interrupted. `./inv lab.heal` takes back what was made.",
     "heal": "Interrupted. `./inv lab.heal` continues.",
     "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",

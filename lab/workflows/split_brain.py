@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lab.core.errors import LabError
 from lab.core.faults.fault import FaultPlan, filled
-from lab.core.faults.split import SPLIT_WORDS, discarded
+from lab.core.faults.split import SPLIT_WORDS, discarded, idle_on_both
 from lab.core.model import Node
 from lab.core.parsers.drbd import DrbdDevice
 from lab.doors.clock import Deadline, wait_until
@@ -19,13 +19,16 @@ LIMIT_S = 120.0
 _STOP = "crm_attribute -t crm_config -n stop-all-resources -v %s"
 #: Alone: the other one is not connected to, so nothing of this reaches it.
 _WRITE_ALONE = """set -e
-drbdadm attach @RESOURCE@ || drbdadm up @RESOURCE@
+drbdadm up @RESOURCE@
 drbdadm disconnect @RESOURCE@ 2> /dev/null || true
+# Until the next "up": becoming primary alone would have the other node fenced, or barred by a constraint.
+drbdsetup disk-options @MINOR@ --fencing=dont-care
 drbdadm primary --force @RESOURCE@
 dd if=/dev/drbd@MINOR@ of=/run/lab-fault-block bs=4k count=1 iflag=direct 2> /dev/null
 # The same bytes are written back: DRBD counts the block as changed, and the file system stays what it is.
 dd if=/run/lab-fault-block of=/dev/drbd@MINOR@ bs=4k count=1 oflag=direct conv=notrunc 2> /dev/null
-drbdadm secondary @RESOURCE@
+udevadm settle --timeout=30 || true
+for turn in 1 2 3 4 5 6 7 8 9 10; do drbdadm secondary @RESOURCE@ && break; sleep 1; done
 drbdadm down @RESOURCE@
 """
 
@@ -92,6 +95,8 @@ def resolve(session: Session, named: str) -> str:
         LabError: both sides wrote and nobody said whose changes to throw away, or it does not connect.
     """
     seen = devices(session)
+    if not named and idle_on_both(seen):
+        return _reconnect(session)
     victim = session.lab.node(discarded(seen, named))
     survivor = next(node for node in session.lab.nodes if node.name != victim.name)
     limit_s = LIMIT_S * session.lab.time_scale
@@ -103,7 +108,8 @@ def resolve(session: Session, named: str) -> str:
         try:
             _wait_released(session, victim, limit_s)
             resource = session.lab.storage.resource
-            shell.run("drbdadm attach %s", resource, timeout_s=limit_s)
+            # The cluster has taken it down; where it has not, this does nothing.
+            shell.run("drbdadm up %s", resource, timeout_s=limit_s)
             shell.run("drbdadm disconnect %s", resource, timeout_s=limit_s)
             shell.succeed("drbdadm connect --discard-my-data %s", resource, timeout_s=limit_s)
             other.run("drbdadm connect %s", resource, timeout_s=limit_s)
@@ -111,6 +117,14 @@ def resolve(session: Session, named: str) -> str:
         finally:
             other.run("crm_standby --node %s -D", victim.name, timeout_s=limit_s)
     return f"{victim.name} has taken over the data of {survivor.name}; {lost_kib} KiB of its own are gone"
+
+
+def _reconnect(session: Session) -> str:
+    limit_s = LIMIT_S * session.lab.time_scale
+    for node in session.lab.nodes:
+        session.shell(node).run("drbdadm connect %s", session.lab.storage.resource, timeout_s=limit_s)
+    _wait_connected(session, limit_s)
+    return "DRBD is told to connect again; neither side had written anything"
 
 
 def _wait_released(session: Session, victim: Node, limit_s: float) -> None:

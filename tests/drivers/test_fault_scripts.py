@@ -6,7 +6,7 @@ import pytest
 
 from lab.core.faults.catalogue import FAULTS
 from lab.core.faults.fault import Fault, FaultOrder, filled, planned_fault
-from lab.core.faults.traces import TRACES, look_script, remains_of
+from lab.core.faults.traces import TRACES, Trace, look_script, remains_of
 from lab.doors.process import run
 from tests.drivers.lab_here import lab_of
 
@@ -45,3 +45,9 @@ def test_the_look_names_every_trace_and_finds_what_is_wrong_here() -> None:
     found = {remain.trace.name for remain in remains_of(result.stdout, "here")}
     assert {"clock", "authkey"} <= found
     assert not found & {"filter", "shaping", "filler", "unit", "broken volume", "diskless"}
+
+
+def test_a_look_that_hangs_hides_no_other() -> None:
+    traces = [Trace("hanging", "", "sleep 20; echo late", ""), Trace("quick", "", "echo here", "")]
+    result = run(["bash", "-s"], timeout_s=15, stdin=look_script(traces, 5).encode(), check=False)
+    assert result.stdout.split("\n") == ["==== hanging", "==== quick", "here", ""]

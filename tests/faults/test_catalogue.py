@@ -13,8 +13,12 @@ import time
 import pytest
 
 from lab.core.faults.catalogue import FAULTS
-from lab.core.faults.fault import Fault
-from tests.faults.conftest import ARGV, LAB, ROOT, invoke, invoke_json, on_node
+from lab.core.faults.fault import Fault, FaultOrder
+from lab.surface import options_from
+from lab.workflows.fault import broken
+from lab.workflows.fault_stage import Stage
+from lab.workflows.opening import opened
+from tests.faults.conftest import ARGV, LAB, NAME, ROOT, invoke, invoke_json, on_node
 
 
 def named(fault: Fault) -> str:
@@ -62,6 +66,15 @@ def test_what_a_killed_command_left_is_found_quick() -> None:
     process.wait()
     assert any("netem" in one for one in invoke_json("lab.heal")["undone"])
     assert "netem" not in on_node("brina", "tc qdisc show dev bond0")
+
+
+def test_a_program_has_a_fault_as_a_context_quick() -> None:
+    options = options_from(LAB[1], NAME)
+    with opened(options, "test") as (session, hypervisor):
+        with broken(Stage(session, hypervisor), FaultOrder("delay", "brina", amount=50)) as evidence:
+            assert "ms" in evidence
+            assert "delay 50ms" in on_node("brina", "tc qdisc show dev bond0")
+        assert "netem" not in on_node("brina", "tc qdisc show dev bond0")
 
 
 def test_an_unknown_fault_is_no_fault_quick() -> None:

@@ -15,7 +15,7 @@ from lab.core.errors import LabError
 from lab.core.faults.campaign import campaign, choices
 from lab.core.faults.catalogue import FAULTS, NAMES, fault_named, planned
 from lab.core.faults.fault import Fault, FaultOrder, filled
-from lab.core.faults.split import discarded, parted
+from lab.core.faults.split import discarded, idle_on_both, parted
 from lab.core.faults.traces import MARK, TRACES, look_script, remains_of
 from lab.core.model import Fencing, Lab
 from lab.core.parsers.drbd import UNCONFIGURED, DrbdDevice
@@ -165,7 +165,11 @@ def test_nothing_is_thrown_away_when_it_is_not_certain(other: DrbdDevice | None)
     assert discarded({"brina": side(4), "piova": other}, "piova") == "piova"
 
 
-def test_two_sides_that_wrote_nothing_decide_nothing() -> None:
+def test_two_sides_that_wrote_nothing_decide_nothing_and_lose_nothing() -> None:
+    assert idle_on_both({"brina": side(0), "piova": side(0)})
+    assert not idle_on_both({"brina": side(0), "piova": side(4)})
+    assert not idle_on_both({"brina": side(0), "piova": None})
+    assert not idle_on_both({"brina": side(0), "piova": DrbdDevice(0, UNCONFIGURED)})
     with pytest.raises(LabError):
         discarded({"brina": side(0), "piova": side(0)}, "")
     with pytest.raises(LabError) as caught:

@@ -109,7 +109,7 @@ CLUSTER_FAULTS = (
             proof=(
                 "for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do\n"
                 "journalctl -q --no-pager -o cat -t pacemaker-based --since=@$(cat /run/lab-fault-cib) | "
-                "grep -m 1 -iE 'digest|not valid|invalid|corrupt|unusable' && exit 0; sleep 1; done; exit 1"
+                "grep -m 1 -iE 'digest|not valid|invalid|unusable|empty config' && exit 0; sleep 1; done; exit 1"
             ),
         ),
     ),

@@ -16,6 +16,11 @@ def parted(devices: Mapping[str, DrbdDevice | None]) -> bool:
     return any(device is not None and device.connection == "StandAlone" for device in devices.values())
 
 
+def idle_on_both(devices: Mapping[str, DrbdDevice | None]) -> bool:
+    """Whether it is certain that neither side wrote anything since the parting: then nothing can be lost."""
+    return all(device is not None and device.configured and device.out_of_sync_kib == 0 for device in devices.values())
+
+
 def discarded(devices: Mapping[str, DrbdDevice | None], named: str) -> str:
     """The node whose changes since the parting are thrown away.
 

@@ -6,9 +6,12 @@ what goes on making trouble, then links and packets, then processes and files, t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MARK = "==== "
+#: So many turns of a fifth of a second are waited for a look that hangs.
+LOOK_TURNS = 200
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,18 @@ TRACES = (
         "systemctl start chrony libvirtd.socket corosync pacemaker",
     ),
     Trace(
+        "stopped cluster",
+        "the cluster is told to run nothing",
+        "crm_attribute -t crm_config -n stop-all-resources -G -q -d false | grep -x true",
+        "crm_attribute -t crm_config -n stop-all-resources -v false",
+    ),
+    Trace(
+        "standby",
+        "the node is in standby",
+        "crm_standby -N $(uname -n) -G -q -d off | grep -x on",
+        "crm_standby -N $(uname -n) -D",
+    ),
+    Trace(
         "paused guest",
         "a guest stands still",
         _PAUSED,
@@ -143,9 +158,20 @@ TRACES = (
 )
 
 
-def look_script() -> str:
-    """One script that looks for every trace; its words have to be filled in."""
-    return "\n".join(f"echo '{MARK}{trace.name}'\n( {trace.look}\n) 2>/dev/null" for trace in TRACES)
+def look_script(traces: Sequence[Trace] = TRACES, turns: int = LOOK_TURNS) -> str:
+    """One script that looks for every trace; its words have to be filled in.
+
+    All looks run side by side, and one that hangs is left behind with nothing to tell: a stopped libvirtd answers no
+    virsh, and a file system without its disk no ls. Whatever can be seen is seen all the same.
+
+    Args:
+        traces: which ones.
+        turns: how many fifths of a second a look may take.
+    """
+    started = [f"( {trace.look}\n) > $folder/{place} 2> /dev/null < /dev/null &" for place, trace in enumerate(traces)]
+    shown = [f"echo '{MARK}{trace.name}'; cat $folder/{place}" for place, trace in enumerate(traces)]
+    waited = f'for turn in $(seq {turns}); do test -n "$(jobs -r)" || break; sleep 0.2; done'
+    return "\n".join(["folder=$(mktemp -d)", *started, waited, *shown, "rm -r $folder"])
 
 
 def remains_of(text: str, node: str) -> tuple[Remain, ...]:
