@@ -52,7 +52,7 @@ class LabDocument(Section):
 class NodeDocument(Section):
     """A hypervisor of the cluster."""
 
-    vcpus: int = setting("Virtual CPUs of the node.", 2, ge=1, le=64)
+    vcpus: int = setting("Virtual CPUs of the node.", 1, ge=1, le=64)
     memory: Annotated[int, size(1024, 1024**2)] = setting(
         "Memory of the node. It has to hold every guest at once, as after a failure of the other node.", 2560, "MiB"
     )

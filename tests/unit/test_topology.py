@@ -57,8 +57,8 @@ def test_the_default_lab_is_the_study_scaled_down() -> None:
     lab = parsed()
     assert lab.name == "halab"
     assert [(node.name, node.index, node.vcpus, node.memory_mib) for node in lab.nodes] == [
-        ("brina", 1, 2, 2560),
-        ("piova", 2, 2, 2560),
+        ("brina", 1, 1, 2560),
+        ("piova", 2, 1, 2560),
     ]
     assert {(node.system_disk_mib, node.storage_disk_mib) for node in lab.nodes} == {(8192, 8192)}
     assert [
