@@ -44,8 +44,8 @@ from lab.drivers.probes.streams import StreamRunner
 
 NUMBERING = Numbering(7)
 REQUEST = requests_of(LAB, SECRETS, NUMBERING)
-#: One node; its address is on the loopback interface like all others of this /8.
-MEASURED = replace(LAB, nodes=(Node("brina", 1, 1, 1024, 4096, 1024, ImageSource()),))
+#: One node; its address is on the loopback interface like all others of this /8. Under KVM the rates are the full ones.
+MEASURED = replace(LAB, accelerator="kvm", nodes=(Node("brina", 1, 1, 1024, 4096, 1024, ImageSource()),))
 SPECS = {spec.name: spec for spec in specs_of(MEASURED, ports=PORTS)}
 
 
@@ -293,6 +293,12 @@ def test_the_streams_of_a_lab() -> None:
         "sip-options SimplesIP": 2,
         **{f"icmp {name}": 10 for name in ("Passata", "Speedauth", "Masterauth", "Soldi", "SimplesIP", "brina")},
     }
+    emulated = {spec.name: spec for spec in specs_of(replace(MEASURED, accelerator="tcg"))}
+    share = MEASURED.probes.share_under_tcg
+    assert 0 < share < 1
+    assert {name: spec.interval_s * share for name, spec in emulated.items()} == pytest.approx(
+        {name: spec.interval_s for name, spec in SPECS.items()}
+    )
     off = specs_of(MEASURED, replace(MEASURED.probes, icmp_per_s=0, http_write_per_s=0, timeout_ms=300))
     kinds: set[StreamKind] = {spec.kind for spec in off}
     assert not kinds & {"icmp", "http-write"} and {spec.timeout_s for spec in off} == {0.3}
