@@ -78,7 +78,7 @@ def test_guest_is_defined_as_the_topology_says(lab: Lab, guest: Guest, seen: Loo
     root = definition(seen, guest)
     assert root.get("type") == "kvm"
     assert root.findtext("uuid") == str(addressing.guest_uuid(lab.name, guest.domain))
-    assert root.findtext("memory") == str(guest.memory_mib * 1024)
+    assert (root.findtext("memory"), attribute(root, "memory", "unit")) == (str(guest.memory_mib), "MiB")
     assert root.findtext("vcpu") == str(guest.vcpus)
     assert attribute(root, "devices/interface/mac", "address") == addressing.guest_mac(lab, guest)
     assert attribute(root, "devices/interface/source", "bridge") == "br0"
