@@ -30,6 +30,7 @@ from lab.core.health import NodeFacts
 from lab.core.model import Lab, Objective
 from lab.core.parsers.drbd import parse_proc_drbd
 from lab.core.topology import parse_topology
+from lab.workflows.drill_judgement import too_many
 from lab.workflows.drill_text import text_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,6 +170,14 @@ def test_what_follows_one_another_never_overlaps_and_what_does_is_found(
     for one in one_by_one:
         other = "piova" if one.node == "brina" else "brina"
         assert found(*one_by_one, replace(one, node=other))
+
+
+def test_a_few_requests_that_were_not_sent_are_no_problem_and_many_are() -> None:
+    assert too_many({"http-read Soldi": 8}, {"http-read Soldi": 950}) == {}
+    assert too_many({"http-read Soldi": 200, "dns Passata": 1}, {"http-read Soldi": 750, "dns Passata": 900}) == {
+        "http-read Soldi": 200
+    }
+    assert too_many({"icmp brina": 1}, {}) == {"icmp brina": 1}
 
 
 def test_a_start_is_a_restart_unless_it_receives_a_migration() -> None:
