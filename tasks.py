@@ -252,13 +252,14 @@ def drivers(context: Context, only: str = "") -> None:
     _with_libvirt(lambda: _pytest(context, ["tests/drivers"], only))
 
 
-@task(name="lab", help=ONLY)
-def end_to_end(context: Context, only: str = "") -> None:
-    """The real lab, end to end: baked, brought up, verified, removed.
+@task(name="lab", help={**ONLY, "drills": "drills on it instead, a quarter of an hour; not part of all tests"})
+def end_to_end(context: Context, only: str = "", drills: bool = False) -> None:
+    """The real lab, end to end: baked, brought up, verified, reset, exported, removed.
 
     Example: ./inv test.lab
     """
-    _with_libvirt(lambda: _pytest(context, ["tests/end_to_end"], only, "-s"))
+    file = "test_drills.py" if drills else "test_whole_lab.py"
+    _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/{file}"], only, "-s"))
 
 
 @task(
