@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -20,22 +23,49 @@ NAME = "endtoend"
 
 
 def invoke(*words: str, limit_s: float = 2400) -> subprocess.CompletedProcess[str]:
-    """Type a command as a person would; its progress goes to the test's output."""
+    """Type a command as a person would; its progress is shown while it runs, and its end is kept for a failure."""
     argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
     print(f"\n$ ./inv {' '.join(words)}", flush=True)
     started = time.monotonic()
-    result = subprocess.run(
-        argv, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=limit_s, stdin=subprocess.DEVNULL
-    )
-    print(f"{result.stdout[-4000:]}\n[{time.monotonic() - started:.1f} s, exit code {result.returncode}]", flush=True)
-    return result
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        progress: list[str] = []
+        showing = threading.Thread(target=_show, args=(process.stderr, progress), daemon=True)
+        showing.start()
+        with _ended_after(process, limit_s):
+            output = process.stdout.read()
+        showing.join(timeout=10)
+    print(f"{output[-4000:]}\n[{time.monotonic() - started:.1f} s, exit code {process.returncode}]", flush=True)
+    return subprocess.CompletedProcess(argv, process.returncode, output, "".join(progress[-60:]))
+
+
+def _show(stream: IO[str], kept: list[str]) -> None:
+    for line in stream:
+        print(line, end="", file=sys.stderr, flush=True)
+        kept.append(line)
+
+
+@contextmanager
+def _ended_after(process: subprocess.Popen[str], limit_s: float) -> Iterator[None]:
+    """End a command that takes too long; its exit code says so."""
+    timer = threading.Timer(limit_s, process.kill)
+    timer.start()
+    try:
+        yield
+        process.wait()
+    finally:
+        timer.cancel()
 
 
 def invoke_json(*words: str, limit_s: float = 2400) -> dict[str, Any]:
     """A command's JSON document; the command must succeed."""
     result = invoke(*words, "--json", limit_s=limit_s)
-    assert result.returncode == 0, result.stdout[-2000:]
-    return json.loads(result.stdout)
+    said = f"{result.stderr[-6000:]}\n{result.stdout[-2000:]}"
+    assert result.returncode == 0, f"./inv {' '.join(words)} ended with {result.returncode}:\n{said}"
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
 def kill_while_running(*words: str, when: Any, limit_s: float = 900) -> None:
