@@ -75,6 +75,17 @@ class Shell:
             cwd=self.root,
         )
 
+    def asked(self, command: str, *arguments: str, timeout_s: float = 30) -> Result | None:
+        """The result of a shell line that only looks, or None when the host could not be asked now.
+
+        A busy emulated node can miss a deadline or lose a connection; who waits for something asks again.
+        """
+        try:
+            result = self.run(command, *arguments, timeout_s=timeout_s)
+        except ProcessError:
+            return None
+        return None if result.returncode == CONNECTION_FAILED else result
+
     def succeed(
         self, command: str, *arguments: str, timeout_s: float = 60, stdin: bytes | None = None, remedy: str = ""
     ) -> str:

@@ -66,15 +66,49 @@ def configured(session: Session, status: ClusterStatus) -> bool:
 
 
 def allow_resources(session: Session) -> None:
-    """Take back what ``lab.halt`` told the cluster; nothing happens when it was not told."""
-    limit_s = 60 * session.lab.time_scale
-    command = "crm_attribute -t crm_config -n stop-all-resources -D"
-    session.shell(session.lab.nodes[0]).succeed(command, timeout_s=limit_s)
+    """Take back what ``lab.halt`` told the cluster; nothing happens when it was not told.
+
+    The cluster has only just come together, and may not take a change at the first attempt.
+    """
+    shell = session.shell(session.lab.nodes[0])
+    said: list[str] = []
+
+    def taken_back() -> bool:
+        result = shell.asked("crm_attribute -t crm_config -n stop-all-resources -D 2>&1", timeout_s=60)
+        said[:] = ["the node does not answer"] if result is None else result.stdout.splitlines()[-5:]
+        return result is not None and result.ok
+
+    wait_until(
+        taken_back,
+        what="the cluster to allow resources again",
+        deadline=Deadline.after(90 * session.lab.time_scale),
+        interval_s=2.0,
+        remedy=f"Look at `crm_mon -1` and `journalctl -u pacemaker` on {shell.host}",
+        details=lambda: said,
+    )
 
 
 def manages_storage(session: Session) -> bool:
-    """Whether Pacemaker has been given the storage, so that nobody else may touch it."""
-    return session.shell(session.lab.nodes[0]).run("test -e %s", MANAGED_MARK).ok
+    """Whether Pacemaker has been given the storage, so that nobody else may touch it.
+
+    Raises:
+        WaitError: the node does not say; no answer is not taken for a "no".
+    """
+    shell = session.shell(session.lab.nodes[0])
+
+    def answer() -> str | None:
+        result = shell.asked("test -e %s && echo yes || echo no", MANAGED_MARK)
+        return result.stdout.strip() or None if result is not None else None
+
+    return (
+        wait_until(
+            answer,
+            what=f"{shell.host} to say whether Pacemaker has the storage",
+            deadline=Deadline.after(60 * session.lab.time_scale),
+            interval_s=1.0,
+        )
+        == "yes"
+    )
 
 
 def load_resources(session: Session, configuration: bytes) -> None:

@@ -152,7 +152,7 @@ def guest_crash(scene: Scene) -> None:
         shell.succeed("kill -9 %s", pid)
     with scene.session.reporter.step(f"{guest.name} answers again"):
         wait_until(
-            lambda: not shell.run("test -d %s", f"/proc/{pid}").ok,
+            lambda: (result := shell.asked("test -d %s", f"/proc/{pid}")) is not None and not result.ok,
             what="the process to be gone",
             deadline=scene.deadline(30),
         )
@@ -226,7 +226,8 @@ def _wait_next_boot(scene: Scene, before: str) -> None:
         shell.close()
         if not shell.reachable(5):
             return False
-        return shell.run("cat /proc/sys/kernel/random/boot_id", timeout_s=30).stdout.strip() not in ("", before)
+        result = shell.asked("cat /proc/sys/kernel/random/boot_id")
+        return result is not None and result.stdout.strip() not in ("", before)
 
     wait_until(
         booted,

@@ -74,7 +74,8 @@ def another_boot(stage: Stage, node: Node) -> str:
         shell.close()
         if not shell.reachable(5):
             return ""
-        found = shell.run("cat /proc/sys/kernel/random/boot_id", timeout_s=30).stdout.strip()
+        result = shell.asked("cat /proc/sys/kernel/random/boot_id")
+        found = "" if result is None else result.stdout.strip()
         return "" if found == before else found
 
     found = wait_until(

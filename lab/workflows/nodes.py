@@ -48,12 +48,13 @@ def wait_personalised(session: Session, node: Node) -> None:
     with session.reporter.step("cloud-init", node=node.name):
 
         def look() -> str | None:
-            result = shell.run(f"cat {RESULT}", timeout_s=30)
-            return result.stdout if result.ok and result.stdout.strip() else None
+            result = shell.asked(f"cat {RESULT}")
+            return result.stdout if result is not None and result.ok and result.stdout.strip() else None
 
         def details() -> list[str]:
-            status = shell.run("cloud-init status --long; tail -n 15 /var/log/cloud-init-output.log", timeout_s=60)
-            return (status.stdout + status.stderr).splitlines()
+            words = "cloud-init status --long; tail -n 15 /var/log/cloud-init-output.log"
+            status = shell.asked(words, timeout_s=60)
+            return ["the node does not answer"] if status is None else (status.stdout + status.stderr).splitlines()
 
         text = wait_until(
             look,

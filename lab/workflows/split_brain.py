@@ -78,9 +78,9 @@ def evidence(session: Session) -> str:
     for node, device in zip(session.lab.nodes, devices(session).values(), strict=True):
         if device is None or device.connection not in ("StandAlone", "WFConnection"):
             continue
-        said = session.shell(node).run("dmesg | grep %s | tail -1", SPLIT_WORDS, timeout_s=60).stdout.strip()
-        if said:
-            return f"{node.name}: {device}; {said}"
+        result = session.shell(node).asked("dmesg | grep %s | tail -1", SPLIT_WORDS, timeout_s=60)
+        if result is not None and result.stdout.strip():
+            return f"{node.name}: {device}; {result.stdout.strip()}"
     return ""
 
 

@@ -54,8 +54,12 @@ def prepare_block_devices(session: Session, node: Node) -> list[str]:
 
 
 def _wait_state(session: Session, node: Node, pattern: str, what: str) -> None:
+    def reached() -> bool:
+        result = session.shell(node).asked(f"grep -Eq '{pattern}' /proc/drbd")
+        return result is not None and result.ok
+
     wait_until(
-        lambda: session.shell(node).run(f"grep -Eq '{pattern}' /proc/drbd").ok,
+        reached,
         what=what,
         deadline=Deadline.after(40 * session.lab.time_scale),
         interval_s=0.5,
@@ -65,7 +69,8 @@ def _wait_state(session: Session, node: Node, pattern: str, what: str) -> None:
 
 
 def _kernel_words(session: Session, node: Node) -> list[str]:
-    return session.shell(node).run("cat /proc/drbd; dmesg | grep -i drbd | tail").stdout.splitlines()
+    result = session.shell(node).asked("cat /proc/drbd; dmesg | grep -i drbd | tail")
+    return ["the node does not answer"] if result is None else result.stdout.splitlines()
 
 
 def prepare_file_system(session: Session) -> None:

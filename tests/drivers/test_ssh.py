@@ -252,6 +252,15 @@ def test_a_host_that_vanished_fails_and_comes_back(machine: Host, shell: Shell) 
     shell.wait_reachable(Deadline.after(30))
 
 
+def test_asked_tells_an_answer_from_no_answer(machine: Host, shell: Shell) -> None:
+    result = shell.asked("test -e %s", "/nowhere")
+    assert result is not None and result.returncode == 1
+    assert shell.asked("sleep 20", timeout_s=1) is None
+    shell.close()
+    machine.off()
+    assert shell.asked("true", timeout_s=20) is None
+
+
 def test_another_host_at_the_address_is_refused(host: Host) -> None:
     known = host.folder / "lab/known_hosts"
     right = known.read_text()
