@@ -200,6 +200,26 @@ def test_an_error_page_is_a_wrong_answer() -> None:
     assert "status 500" in pages.remark
 
 
+def test_a_connection_that_is_closed_without_an_answer_is_loss() -> None:
+    class Stopping(Page):
+        def do_GET(self) -> None:
+            self.close_connection = True
+
+    class HalfAnswered(Page):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+            self.close_connection = True
+
+    for handler in (Stopping, HalfAnswered):
+        with web_server(server_of("Soldi"), handler):
+            (pages,) = whole(Stream("http", "Soldi", 5.0), seconds=1)
+        assert (pages.sent, pages.answered, pages.wrong, pages.lost) == (5, 0, 0, 5)
+        assert pages.remark == "the server closed the connection before it had answered"
+
+
 def test_many_calls_at_once_are_held_and_completed(tmp_path: Path) -> None:
     with exchange(tmp_path):
         calls = send_calls(call_task(tmp_path, 10, 2.0, 6), hold_s=2.0)

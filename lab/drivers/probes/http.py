@@ -191,6 +191,11 @@ def _body(client: httpx.Client, method: str, deadline: Deadline, form: dict[str,
             return content.decode(answer.encoding or "utf-8", errors="replace")
     except httpx.TimeoutException as error:
         raise TimeoutError from error
+    except httpx.RemoteProtocolError as error:
+        # A server that is stopped closes the connection it has just taken: that is no answer, not a wrong one.
+        if "disconnected" in str(error) or "closed" in str(error):
+            raise ConnectionError("the server closed the connection before it had answered") from error
+        raise NotServed(f"{method} {ENTRIES}: {error}") from error
     except httpx.HTTPError as error:
         raise _system_error(error) or NotServed(f"{method} {ENTRIES}: {error}") from error
 
