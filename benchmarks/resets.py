@@ -6,8 +6,9 @@ Run by hand, as root, on a machine that does nothing else, with a lab that `lab.
     .venv/bin/python benchmarks/resets.py --name bench --count 50 --drill guest-crash    (a soak: every second reset
                                                                                           out of a drill)
 
-A reset is timed as a whole process, from start to exit, as a person at the terminal waits for it. The bare revert is
-the yardstick: libvirt alone puts the same virtual machines back to the same snapshots and lets them run, and nobody
+A reset is timed as a whole process, from start to exit, as a person at the terminal waits for it, and up to the moment
+at which the last service had answered a client; after that it only waits for a healthy cluster. The bare revert is the
+yardstick: libvirt alone puts the same virtual machines back to the same snapshots and lets them run, and nobody
 asks whether they serve. Both are measured by turns in one run. Beside them: how long the nodes stand still for a save,
 what the disks have grown by, and which processes of the lab are there at the end that were not there at the beginning.
 
@@ -44,7 +45,7 @@ from lab.workflows.options import Options, load_lab, resolve_topology  # noqa: E
 
 LIMIT_S = 900.0
 #: What the project wants on two emulated cores, seconds.
-TARGETS = {"reset": 15.0, "pause": 10.0}
+TARGETS = {"served": 10.0, "pause": 5.0}
 SAVE = "benchmark"
 SAVES = 3
 
@@ -73,6 +74,7 @@ class Figures:
     """What has been measured so far, in seconds and MiB."""
 
     resets_s: list[float] = field(default_factory=list)
+    served_s: list[float] = field(default_factory=list)
     broken_resets_s: list[float] = field(default_factory=list)
     loaded_s: list[float] = field(default_factory=list)
     bare_s: list[float] = field(default_factory=list)
@@ -84,10 +86,11 @@ class Figures:
     def measurements(self) -> dict[str, Measurement]:
         """As rows of the table; what was not measured is left out."""
         rows = {
-            "reset": Measurement(
-                "lab.reset until all services answered", "s", tuple(self.resets_s), "", TARGETS["reset"]
+            "served": Measurement(
+                "lab.reset until all services answered", "s", tuple(self.served_s), "", TARGETS["served"]
             ),
-            "broken": Measurement("the same, after a drill", "s", tuple(self.broken_resets_s), "", TARGETS["reset"]),
+            "reset": Measurement("lab.reset until all is healthy", "s", tuple(self.resets_s)),
+            "broken": Measurement("the same, after a drill", "s", tuple(self.broken_resets_s)),
             "loaded": Measurement("of it: until the nodes run again", "s", tuple(self.loaded_s)),
             "bare": Measurement("bare revert through libvirt", "s", tuple(self.bare_s)),
             "pause": Measurement("pause of the nodes for lab.save", "s", tuple(self.paused_s), "", TARGETS["pause"]),
@@ -98,7 +101,7 @@ class Figures:
     def document(self) -> dict[str, object]:
         """Everything, for the JSON file."""
         rows = self.measurements()
-        multiple = sampling.ratio(rows.get("reset"), rows.get("bare"))
+        multiple = sampling.ratio(rows.get("served"), rows.get("bare"))
         return {
             "measurements": {
                 key: {**row.as_document(), "min": min(row.values), "max": max(row.values)} for key, row in rows.items()
@@ -113,13 +116,11 @@ class Figures:
         """Everything, for a person."""
         rows, document = self.measurements(), self.document()
         parts = [sampling.table(list(rows.values())) if rows else "nothing was measured"]
-        if "reset" in rows:
-            values = rows["reset"].values
-            parts.append(
-                f"lab.reset: median {rows['reset'].value:.1f} s, from {min(values):.1f} to {max(values):.1f} s."
-            )
+        if "served" in rows:
+            values = rows["served"].values
+            parts.append(f"Served: median {rows['served'].value:.1f} s, from {min(values):.1f} to {max(values):.1f} s.")
         if document["reset_in_bare_reverts"]:
-            parts.append(f"A reset took {document['reset_in_bare_reverts']} times as long as the bare revert.")
+            parts.append(f"That is {document['reset_in_bare_reverts']} times as long as the bare revert.")
         if self.disk_mib:
             parts.append(f"The disks grew by {document['disk_growth_mib']} MiB over {len(self.disk_mib) - 1} resets.")
         parts += [f"LEFT BEHIND: {one}" for one in self.left_behind]
@@ -228,7 +229,11 @@ def measure(plan: Plan, figures: Figures) -> None:
             figures.bare_s.append(bare_revert(plan))
         result = task(plan, "reset", "--json")
         (figures.broken_resets_s if breaks else figures.resets_s).append(result.duration_s)
-        figures.loaded_s.append(float(json.loads(result.stdout)["loaded_s"]))
+        told = json.loads(result.stdout)
+        figures.loaded_s.append(float(told["loaded_s"]))
+        if not breaks:
+            # What the process did before and after its own measuring belongs to the wait, but not the wait for health.
+            figures.served_s.append(result.duration_s - float(told["duration_s"]) + float(told["served_s"]))
         figures.disk_mib.append(sampling.disk_mib(volumes))
         say(f"reset {number} of {plan.count}: {result.duration_s:.1f} s")
     figures.left_behind = left_behind(before, processes_of(plan))

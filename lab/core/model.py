@@ -75,6 +75,8 @@ class Guest:
         index: 1-based position; the number in the resource name ``VM_n``.
         home: name of the node it prefers.
         service: which of the services it runs.
+        cpu_weight: its part of the node's processors against other guests', while they are short (``cpu.weight`` of
+            cgroup v2).
     """
 
     name: str
@@ -85,6 +87,7 @@ class Guest:
     memory_mib: int
     disk_mib: int
     image: ImageSource
+    cpu_weight: int = 100
     study: StudyFigures = field(default_factory=StudyFigures)
 
     @property

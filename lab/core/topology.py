@@ -201,6 +201,7 @@ def _guest(name: str, index: int, guest: GuestDocument, image: ImageDocument) ->
         home=guest.home,
         service=guest.service,
         vcpus=guest.vcpus,
+        cpu_weight=guest.cpu_weight,
         memory_mib=guest.memory,
         disk_mib=guest.disk,
         image=_image(image),

@@ -81,6 +81,12 @@ class GuestDocument(Section):
     service: model.ServiceKind = setting("The service it runs, and is asked for by a client.")
     home: Annotated[str, NODE_NAME] = setting("Name of the node it prefers.")
     vcpus: int = setting("Virtual CPUs of the guest.", 1, ge=1, le=16)
+    cpu_weight: int = setting(
+        "Its part of the node's processors while they are short, as after a failover; an ordinary guest has 100.",
+        model.Guest.cpu_weight,
+        ge=1,
+        le=10_000,
+    )
     memory: Annotated[int, size(64, 256 * 1024)] = setting("Memory of the guest.", 192, "MiB")
     disk: Annotated[int, size(256, 1024**2)] = setting("Size of its disk on the shared storage.", 1024, "MiB")
     image: Annotated[str, IMAGE_NAME] | None = setting(

@@ -14,7 +14,8 @@ from lab.core.errors import LabError
 
 def figures() -> Figures:
     return Figures(
-        resets_s=[9.0, 8.0, 13.0],
+        resets_s=[12.0, 11.0, 19.0],
+        served_s=[9.0, 8.0, 13.0],
         loaded_s=[4.0, 4.0, 5.0],
         bare_s=[3.0, 3.0],
         paused_s=[2.0],
@@ -27,8 +28,8 @@ def test_median_extremes_and_the_ratio_to_the_bare_revert() -> None:
     assert document["reset_in_bare_reverts"] == 3.0
     assert document["disk_growth_mib"] == 24.5
     text = figures().text()
-    assert "lab.reset: median 9.0 s, from 8.0 to 13.0 s." in text
-    assert "A reset took 3.0 times as long as the bare revert." in text
+    assert "Served: median 9.0 s, from 8.0 to 13.0 s." in text
+    assert "That is 3.0 times as long as the bare revert." in text
     assert "The disks grew by 24.5 MiB over 2 resets." in text
     assert "after a drill" not in text
 

@@ -102,7 +102,7 @@ def test_what_is_left_out_is_what_the_default_file_says() -> None:
         },
     }
     data["guests"]["Soldi"] |= {"memory": "320 MiB", "disk": "2 GiB"}
-    data["guests"]["Passata"] |= {"memory": "160 MiB"}
+    data["guests"]["Passata"] |= {"memory": "160 MiB", "cpu_weight": 1000}
     assert parsed(json.dumps(data)) == parsed()
 
 
@@ -149,6 +149,7 @@ SUM = "0123456789abcdef" * 4
         ("guests.Passata.home", "brina", lambda lab: lab.guests[0].home, "brina"),
         ("guests.Passata.service", "web", lambda lab: lab.guests[0].service, "web"),
         ("guests.Passata.vcpus", 2, lambda lab: lab.guests[0].vcpus, 2),
+        ("guests.Passata.cpu_weight", 400, lambda lab: lab.guests[0].cpu_weight, 400),
         ("guests.Passata.memory", "256 MiB", lambda lab: lab.guests[0].memory_mib, 256),
         ("guests.Passata.disk", "2 GiB", lambda lab: lab.guests[0].disk_mib, 2048),
         ("guests.Passata.image", "guest-web", lambda lab: lab.guests[0].image.recipe, "guest-web"),

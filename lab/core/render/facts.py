@@ -131,6 +131,7 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "home": guest.home,
         "service": guest.service,
         "vcpus": guest.vcpus,
+        "cpu_weight": guest.cpu_weight,
         "memory_mib": guest.memory_mib,
         "disk_mib": guest.disk_mib,
         "uuid": str(addressing.guest_uuid(lab.name, guest.domain)),
