@@ -12,7 +12,8 @@ from lab.workflows.session import Session
 
 BOOT_LIMIT_S = 150.0
 CLOUD_INIT_LIMIT_S = 120.0
-RESULT = "/run/cloud-init/result.json"
+#: Below /run there is only a link to it, and that only after a boot with cloud-init, which is the first one.
+RESULT = "/var/lib/cloud/data/result.json"
 
 
 def wait_booted(session: Session, hypervisor: Hypervisor, node: Node) -> None:

@@ -149,6 +149,10 @@ def test_cloud_init_ended_without_errors(seen: Look) -> None:
     assert status.errors == ()
 
 
+def test_cloud_init_leaves_later_boots_alone(seen: Look) -> None:
+    assert seen.text("cloud-init at later boots").startswith("regular")
+
+
 def test_cloud_init_used_the_seed_of_this_node(lab: Lab, node: Node, seen: Look) -> None:
     assert parse_result(seen.text("cloud-init result")).datasource.startswith("DataSourceNoCloud [seed=/dev/")
     assert seen.text("instance") == str(domain_uuid(lab.name, node.name))

@@ -93,13 +93,13 @@ def test_the_result() -> None:
     ],
 )
 def test_a_status_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(LabError, match=r"/run/cloud-init/status\.json cannot be read"):
+    with pytest.raises(LabError, match=r"/var/lib/cloud/data/status\.json cannot be read"):
         parse_status(text)
 
 
 @pytest.mark.parametrize("text", ["", '{"v1": {"datasource": "x"}}', '{"v1": {"errors": {}}}'])
 def test_a_result_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(LabError, match=r"/run/cloud-init/result\.json cannot be read"):
+    with pytest.raises(LabError, match=r"/var/lib/cloud/data/result\.json cannot be read"):
         parse_result(text)
 
 

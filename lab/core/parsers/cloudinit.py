@@ -1,4 +1,4 @@
-"""What cloud-init leaves in ``/run/cloud-init``: ``status.json`` while and after it works, ``result.json`` at the end.
+"""What cloud-init leaves in ``/var/lib/cloud/data``: ``status.json`` from the start on, ``result.json`` at the end.
 
 Versions 22.4 (Debian 12) to 25.1 (Debian 13) are read; from 23.4 on each stage also has ``recoverable_errors``, for
 which ``cloud-init status`` says "degraded".
@@ -85,7 +85,7 @@ class CloudInitResult:
 
 
 def parse_status(text: str) -> CloudInitStatus:
-    """Read ``/run/cloud-init/status.json``.
+    """Read ``/var/lib/cloud/data/status.json``.
 
     Raises:
         LabError: it is not JSON (as while it is being written), or not of the known form.
@@ -103,7 +103,7 @@ def parse_status(text: str) -> CloudInitStatus:
 
 
 def parse_result(text: str) -> CloudInitResult:
-    """Read ``/run/cloud-init/result.json``.
+    """Read ``/var/lib/cloud/data/result.json``.
 
     Raises:
         LabError: it is not JSON, or not of the known form.
@@ -116,7 +116,7 @@ def parse_result(text: str) -> CloudInitResult:
 
 
 def _unreadable(source: str, why: str) -> LabError:
-    return LabError(f"/run/cloud-init/{source} cannot be read: {why}")
+    return LabError(f"/var/lib/cloud/data/{source} cannot be read: {why}")
 
 
 def _first_version(text: str, source: str) -> dict[str, Any]:
