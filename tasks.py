@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lab import practice, practice_faults, surface
-from lab.core.errors import LabError
+from lab import practice, practice_faults, practice_tests, surface
 
 ROOT = Path(__file__).resolve().parent
 
@@ -202,27 +199,7 @@ def prune(_context: Context, json: bool = False) -> None:
 
 # Tests
 
-ONLY = {"only": "run only tests whose names match this pytest expression"}
-
-
-def _pytest(context: Context, places: list[str], only: str, *more: str) -> None:
-    """Run pytest on some places; its exit code, that of no test at all included, ends the command unless it is 0."""
-    argv = [sys.executable, "-m", "pytest", *more, *places, *(["-k", only] if only else [])]
-    with context.cd(str(ROOT)):
-        # Unbuffered, so that a long test can be followed; on a terminal of its own when there is one, for colours.
-        result = context.run(
-            shlex.join(argv), warn=True, in_stream=False, pty=sys.stdout.isatty(), env={"PYTHONUNBUFFERED": "1"}
-        )
-    _finish(result.exited if result is not None else 1)
-
-
-def _with_libvirt(action: Callable[[], None]) -> None:
-    try:
-        surface.start_libvirt()
-    except LabError as error:
-        surface.print_error(error, sys.stderr)
-        raise Exit(code=error.exit_code) from error
-    action()
+ONLY, _pytest, _with_libvirt = practice_tests.ONLY, practice_tests.run_pytest, practice_tests.with_libvirt
 
 
 @task(help=ONLY)
@@ -330,6 +307,6 @@ namespace = Collection(
         *practice.TASKS,
         *practice_faults.TASKS,
     ),
-    _collection("test", unit, golden, drivers, end_to_end, catalogue, everything),
+    _collection("test", unit, golden, drivers, end_to_end, catalogue, everything, *practice_tests.TASKS),
     lint,
 )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from lab.core.cluster_model import Cluster
+
 Accelerator = Literal["kvm", "tcg"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
 BondMode = Literal["active-backup", "802.3ad"]
@@ -23,10 +25,14 @@ DrillName = Literal["power-off", "reboot", "maintenance", "live-migrate", "guest
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image comes from: ``recipe`` (baked), or a ``file``/``url`` checked against ``sha256``."""
+    """Where an image comes from: ``recipe`` (baked), or a ``file``/``url`` checked against ``sha256``.
+
+    ``system`` and, for Debian, ``suite`` say what is installed in it, see :mod:`lab.core.software`.
+    """
 
     recipe: str = ""
     suite: str = "bookworm"
+    system: str = "debian"
     file: str = ""
     url: str = ""
     sha256: str = ""
@@ -141,26 +147,6 @@ class Storage:
     ocfs2_heartbeat_threshold: int = 9
     mount_point: str = "/var/lib/libvirt/images/ocfs"
     pool: str = "ocfs"
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Corosync and Pacemaker; times are the unscaled ones, see :attr:`Lab.time_scale`."""
-
-    name: str = "halab"
-    token_ms: int = 3000
-    token_retransmits_before_loss_const: int = 10
-    join_ms: int = 60
-    consensus_ms: int = 3600
-    max_messages: int = 20
-    monitor_interval_s: int = 10
-    monitor_timeout_s: int = 30
-    start_timeout_s: int = 90
-    stop_timeout_s: int = 90
-    migrate_timeout_s: int = 240
-    storage_timeout_s: int = 240
-    migration_threshold: int = 5
-    other_node_score: int = 100
 
 
 @dataclass(frozen=True)

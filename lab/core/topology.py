@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lab.core import model
+from lab.core.cluster_model import Cluster
 from lab.core.errors import InputError, Problem
 from lab.core.topology_checks import NAMED_SECTIONS, Understood, check, image_name, images_of, subnets
+from lab.core.topology_cluster import ClusterDocument
 from lab.core.topology_document import (
-    ClusterDocument,
     GuestDocument,
     ImageDocument,
     NodeDocument,
@@ -17,6 +18,7 @@ from lab.core.topology_document import (
 )
 from lab.core.topology_errors import understand
 from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
+from lab.core.topology_software import check_software
 from lab.core.topology_values import LAB_NAME
 from lab.core.yaml_text import Path, Reading, read_yaml
 
@@ -53,7 +55,8 @@ def parse_topology(text: str, *, source: str, name: str | None = None) -> model.
     if document is not None:
         understood = not override and ("lab",) not in broken and ("lab", "name") not in broken
         lab_name = name or document.lab.name if understood else ""
-        problems += check(Understood(document, reading, broken, lab_name, _names(reading)))
+        seen = Understood(document, reading, broken, lab_name, _names(reading))
+        problems += [*check(seen), *check_software(seen)]
     if problems or document is None:
         raise InputError(source, sorted(problems, key=lambda problem: problem.line))
     return _resolved(document, name or document.lab.name, source)
@@ -175,6 +178,7 @@ def _image(image: ImageDocument) -> model.ImageSource:
     return model.ImageSource(
         recipe=image.recipe or "",
         suite=image.suite,
+        system=image.system,
         file=image.file or "",
         url=image.url or "",
         sha256=image.sha256 or "",
@@ -219,9 +223,15 @@ def _storage(storage: StorageDocument) -> model.Storage:
     return model.Storage(**storage.model_dump())
 
 
-def _cluster(cluster: ClusterDocument) -> model.Cluster:
-    return model.Cluster(
+def _cluster(cluster: ClusterDocument) -> Cluster:
+    return Cluster(
         name=cluster.name,
+        transport=cluster.transport,
+        secauth=cluster.secauth,
+        rrp_mode=cluster.rrp_mode,
+        clear_node_high_bit=cluster.clear_node_high_bit,
+        service_stanza=cluster.service_stanza,
+        drbd_set=cluster.drbd_set,
         token_ms=cluster.token,
         token_retransmits_before_loss_const=cluster.token_retransmits_before_loss_const,
         join_ms=cluster.join,

@@ -11,10 +11,10 @@ from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from lab.core import model, units
+from lab.core.topology_cluster import ClusterDocument
 from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
 from lab.core.topology_section import Section, setting
 from lab.core.topology_values import (
-    CLUSTER_NAME,
     DIRECTORY,
     FILE_PATH,
     GUEST_NAME,
@@ -30,12 +30,12 @@ from lab.core.topology_values import (
     Rate,
     Subnet,
     milliseconds,
-    seconds,
     size,
 )
 
 DEFAULT_POOL = IPv4Network("10.64.0.0/10")
 Suite = Literal["bullseye", "bookworm", "trixie"]
+System = Literal["debian", "ubuntu-14.04", "ubuntu-22.04", "ubuntu-24.04"]
 Switch = Literal["bridge", "openvswitch"]
 HashPolicy = Literal["layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4"]
 
@@ -106,6 +106,7 @@ class ImageDocument(Section):
 
     recipe: Annotated[str, IMAGE_NAME] | None = setting("Recipe it is baked from.", None)
     suite: Suite = setting("Debian suite of the image; it also chooses the kernel of a guest.", "bookworm")
+    system: System = setting("What a ready image of a node holds: debian, or an Ubuntu by its release.", "debian")
     file: Annotated[str, FILE_PATH] | None = setting("Absolute path of a ready image; needs sha256.", None)
     url: Annotated[str, URL] | None = setting("Address of a ready image; needs sha256.", None)
     sha256: Annotated[str, SHA256] | None = setting("SHA-256 of file or url, 64 hexadecimal digits.", None)
@@ -162,55 +163,6 @@ class StorageDocument(Section):
     )
     mount_point: Annotated[str, DIRECTORY] = setting("Where OCFS2 is mounted on the nodes.", model.Storage.mount_point)
     pool: Annotated[str, STORAGE_NAME] = setting("Name of the libvirt pool on the mount point.", model.Storage.pool)
-
-
-class ClusterDocument(Section):
-    """Corosync and Pacemaker; times are stretched by the section timing."""
-
-    name: Annotated[str, CLUSTER_NAME] = setting("Name of the cluster.", model.Cluster.name)
-    token: Annotated[int, milliseconds(100, 600_000)] = setting(
-        "Time without a token after which Corosync declares a node lost.", model.Cluster.token_ms, "ms"
-    )
-    token_retransmits_before_loss_const: int = setting(
-        "Retransmits of the token before it counts as lost.",
-        model.Cluster.token_retransmits_before_loss_const,
-        ge=1,
-        le=1000,
-    )
-    join: Annotated[int, milliseconds(30, 60_000)] = setting(
-        "How long Corosync waits for join messages.", model.Cluster.join_ms, "ms"
-    )
-    consensus: Annotated[int, milliseconds(120, 1_200_000)] = setting(
-        "How long consensus may take before a new round; at least 1.2 times token.", model.Cluster.consensus_ms, "ms"
-    )
-    max_messages: int = setting("Messages a node may send per token.", model.Cluster.max_messages, ge=1, le=1000)
-    monitor_interval: Annotated[int, seconds(1, 3600)] = setting(
-        "Pause between two monitor operations of a guest.", model.Cluster.monitor_interval_s, "s"
-    )
-    monitor_timeout: Annotated[int, seconds(1, 3600)] = setting(
-        "Time limit of a monitor operation of a guest.", model.Cluster.monitor_timeout_s, "s"
-    )
-    start_timeout: Annotated[int, seconds(1, 3600)] = setting(
-        "Time limit to start a guest.", model.Cluster.start_timeout_s, "s"
-    )
-    stop_timeout: Annotated[int, seconds(1, 3600)] = setting(
-        "Time limit to stop a guest.", model.Cluster.stop_timeout_s, "s"
-    )
-    migrate_timeout: Annotated[int, seconds(1, 3600)] = setting(
-        "Time limit of a live migration.", model.Cluster.migrate_timeout_s, "s"
-    )
-    storage_timeout: Annotated[int, seconds(1, 3600)] = setting(
-        "Time limit of the operations of DRBD and OCFS2.", model.Cluster.storage_timeout_s, "s"
-    )
-    migration_threshold: int = setting(
-        "Failures of a guest on a node before it has to leave it.", model.Cluster.migration_threshold, ge=1, le=1000
-    )
-    other_node_score: int = setting(
-        "Pacemaker's score for a guest on the node that is not its home.",
-        model.Cluster.other_node_score,
-        ge=0,
-        le=999_999,
-    )
 
 
 class FencingDocument(Section):

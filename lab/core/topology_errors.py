@@ -124,6 +124,8 @@ def _plain_sentences(kind: str, context: Mapping[str, Any], value: object) -> tu
             )
         case "float_type" | "finite_number":
             sentences = (f"expected a number, not {described(value)}", "Write a number such as 1.5")
+        case "bool_type":
+            sentences = (f"expected true or false, not {described(value)}", "Write true or false, without quotes")
         case "string_type":
             sentences = (f"expected text, not {described(value)}", "Put it in quotes if it looks like a number")
         case "dict_type" | "model_type" | "model_attributes_type":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.core.model import Node
 from lab.core.parsers.pacemaker import ClusterStatus
+from lab.core.software import lab_software
 from lab.doors.clock import Deadline, wait_until
 from lab.workflows.observe import look_at_node
 from lab.workflows.session import Session
@@ -16,6 +17,7 @@ MANAGED_MARK = "/etc/lab/managed"
 
 def start_cluster_software(session: Session, node: Node) -> None:
     """See to it that Corosync and Pacemaker run on a node; the image starts them at every boot."""
+    init = lab_software(session.lab).init
     with session.reporter.step("Corosync, Pacemaker", node=node.name):
         carry_out(
             session,
@@ -23,8 +25,8 @@ def start_cluster_software(session: Session, node: Node) -> None:
             [
                 Step(
                     "start Corosync and Pacemaker",
-                    "systemctl is-active -q corosync && systemctl is-active -q pacemaker",
-                    "systemctl start corosync pacemaker",
+                    init.all_running("corosync", "pacemaker"),
+                    init.started("corosync", "pacemaker"),
                     timeout_s=60,
                     remedy="Look at `journalctl -u corosync -u pacemaker` on the node",
                 )

@@ -7,6 +7,7 @@ Names are the study's; the first synchronisation is skipped, because both disks 
 from __future__ import annotations
 
 from lab.core.model import Node
+from lab.core.software import lab_software
 from lab.doors.clock import Deadline, wait_until
 from lab.workflows.session import Session
 from lab.workflows.steps import Step, carry_out
@@ -42,7 +43,7 @@ def block_steps(session: Session) -> list[Step]:
         Step(
             "OCFS2 cluster",
             f"test -d /sys/kernel/config/cluster/{storage.ocfs2_cluster}/node/{session.lab.nodes[-1].name}",
-            "systemctl restart o2cb",
+            lab_software(session.lab).init.restart.format(name="o2cb"),
         ),
     ]
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from cloud_init_trees import FIRST_WITH_NETWORK_SCHEMA, CloudInit, unpacked
 
-from tests.golden.example import example_lab, rendered, unlike_lab
+from tests.golden.example import example_lab, lab_of, rendered, unlike_lab
 
 TREES = {"two-node": rendered(example_lab()), "kvm-unfenced": rendered(unlike_lab())}
 SEEDS = [pytest.param(tree, node, id=f"{name}:{node}") for name, tree in TREES.items() for node in ("brina", "piova")]
@@ -47,6 +47,17 @@ def test_network_config_fits_the_schema(
     document = write(tmp_path, "network-config", tree[f"nodes/{node}/network-config"])
     result = both[1].run("schema", "--schema-type", "network-config", "--config-file", document, check=False)
     assert result.ok, result.stdout + result.stderr
+
+
+def test_user_data_of_ubuntu_14_04_is_read_by_what_came_after(
+    both: tuple[CloudInit, CloudInit], tmp_path: Path
+) -> None:
+    """Its words are those of cloud-init 0.7.5, which could not be had; later versions still know all of them."""
+    content = rendered(lab_of("ubuntu-14.04"))["nodes/brina/user-data"]
+    document = write(tmp_path, "user-data", content)
+    for cloud_init in both:
+        result = cloud_init.run("schema", "--config-file", document, check=False)
+        assert result.ok, result.stdout + result.stderr
 
 
 def test_the_schema_checks_can_fail(both: tuple[CloudInit, CloudInit], tmp_path: Path) -> None:

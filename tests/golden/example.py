@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab.core import addressing
-from lab.core.model import Fencing, Lab, LabImages, Secrets
+from lab.core.model import Accelerator, Fencing, Lab, LabImages, Secrets
 from lab.core.render import render_lab
 from lab.core.topology import parse_topology, with_accelerator
 from lab.doors.templates import load_templates
@@ -29,6 +29,13 @@ def unlike_lab() -> Lab:
     """The same lab with every choice of rendering taken the other way."""
     lab = with_accelerator(example_lab(), "kvm")
     return replace(lab, fencing=Fencing(method="none"), network=replace(lab.network, bond_mode="802.3ad"))
+
+
+@cache
+def lab_of(topology: str, accelerator: Accelerator = "kvm") -> Lab:
+    """Another topology of the repository; under KVM, where times are not stretched, unless said otherwise."""
+    source = f"topologies/{topology}.yaml"
+    return with_accelerator(parse_topology((ROOT / source).read_text(), source=source), accelerator)
 
 
 def at_subnets(lab: Lab, name: str) -> Lab:
@@ -61,10 +68,12 @@ def example_secrets(lab: Lab) -> Secrets:
 
 def example_images(lab: Lab) -> LabImages:
     """Names as baking would give them."""
+    baked = bool(lab.nodes[0].image.recipe)
+    stem = "node-bookworm-0123456789abcdef" if baked else "image-0123456789abcdef"
     return LabImages(
-        node_volume=dict.fromkeys(lab.node_names, "node-bookworm-0123456789abcdef.qcow2"),
-        kernel_volume=dict.fromkeys(lab.node_names, "node-bookworm-0123456789abcdef-vmlinuz"),
-        initrd_volume=dict.fromkeys(lab.node_names, "node-bookworm-0123456789abcdef-initrd"),
+        node_volume=dict.fromkeys(lab.node_names, f"{stem}.qcow2"),
+        kernel_volume=dict.fromkeys(lab.node_names, f"{stem}-vmlinuz" if baked else ""),
+        initrd_volume=dict.fromkeys(lab.node_names, f"{stem}-initrd" if baked else ""),
         guest_store_volume="guest-store-0123456789abcdef.tar",
     )
 

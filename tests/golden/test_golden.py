@@ -23,7 +23,7 @@ import pytest
 from lab.core.model import Lab
 from lab.core.render import is_secret
 from lab.doors.process import run
-from tests.golden.example import ROOT, example_lab, example_secrets, rendered, unlike_lab
+from tests.golden.example import ROOT, example_lab, example_secrets, lab_of, rendered, unlike_lab
 
 HERE = Path(__file__).parent
 #: Of the second lab only the files are recorded in which a choice of the topology shows.
@@ -36,6 +36,26 @@ CHOICES = (
     "nodes/brina/files/etc/drbd.d/vms.res",
     "nodes/brina/files/etc/network/interfaces",
     "nodes/brina/network-config",
+)
+#: The study's own topology: what its values change.
+STUDY = (
+    "cluster/cib.crm",
+    "nodes/brina/files/etc/corosync/corosync.conf",
+    "nodes/brina/files/etc/default/o2cb",
+    "nodes/brina/files/etc/drbd.d/vms.res",
+)
+#: What another system changes; of its nodes every file that is written differently or is nowhere else.
+UBUNTU = (
+    "cluster/cib.crm",
+    "libvirt/domains/brina.xml",
+    "nodes/brina/files/etc/corosync/corosync.conf",
+    "nodes/brina/files/etc/default/corosync",
+    "nodes/brina/files/etc/network/interfaces",
+    "nodes/brina/files/etc/ssh/ssh_host_ed25519_key.pub",
+    "nodes/brina/files/usr/local/sbin/lab-mend-filesystem-agent",
+    "nodes/brina/files/usr/local/sbin/lab-packages",
+    "nodes/brina/meta-data",
+    "nodes/brina/user-data",
 )
 
 
@@ -104,6 +124,12 @@ def test_every_choice_renders_to_the_recorded_files(renew: bool) -> None:
     compare(HERE / "two-node-kvm-unfenced", {path: tree[path] for path in CHOICES}, renew)
 
 
+@pytest.mark.parametrize(("topology", "paths"), [("study", STUDY), ("ubuntu-14.04", UBUNTU)])
+def test_other_topologies_render_to_the_recorded_files(topology: str, paths: tuple[str, ...], renew: bool) -> None:
+    tree = rendered(lab_of(topology))
+    compare(HERE / topology, {path: tree[path] for path in paths}, renew)
+
+
 @pytest.mark.parametrize(
     ("time_zone", "hash_seed"), [("UTC", "0"), ("Pacific/Kiritimati", "1"), ("America/St_Johns", "4294967295")]
 )
@@ -121,7 +147,9 @@ def test_same_bytes_everywhere(time_zone: str, hash_seed: str, tmp_path: Path) -
     assert elsewhere.stdout.splitlines() == here
 
 
-@pytest.mark.parametrize("lab", [example_lab(), unlike_lab()], ids=["two-node", "kvm-unfenced"])
+@pytest.mark.parametrize(
+    "lab", [example_lab(), unlike_lab(), lab_of("study")], ids=["two-node", "kvm-unfenced", "study"]
+)
 def test_secrets_stay_in_secret_files(lab: Lab) -> None:
     secrets = example_secrets(lab)
     needles = [
@@ -138,6 +166,9 @@ def test_secrets_stay_in_secret_files(lab: Lab) -> None:
     tree = rendered(lab)
     leaks = [path for path, content in tree.items() if not is_secret(path) and any(one in content for one in needles)]
     assert leaks == []
+    # Without fencing in it, Ubuntu 14.04 has no key for it either.
+    others = rendered(lab_of("ubuntu-14.04"))
+    assert not [path for path, content in others.items() if not is_secret(path) and any(n in content for n in needles)]
     for needle in needles:
         assert any(needle in content for content in tree.values()), f"{needle!r} is used nowhere"
 

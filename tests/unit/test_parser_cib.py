@@ -64,6 +64,18 @@ def test_words_of_older_tools_mean_the_same() -> None:
     assert parse_cib(text) == CIB
 
 
+def test_the_studys_set_is_a_clone_too() -> None:
+    """crmsh writes "ms" as an element of its own, "master"."""
+    cib = parse_cib((Path(__file__).parent / "recorded" / "study-cib.xml").read_text())
+    assert {clone.name: clone.resource for clone in cib.clones.values()} == {
+        "MS_DRBD": "DRBD",
+        "OCFS_MOUNT_CLONE": "OCFS_MOUNT",
+    }
+    assert cib.clones["MS_DRBD"].meta["master-max"] == "2"
+    assert cib.primitives["DRBD"].operation("monitor", "Promoted") == Operation("monitor", 20, 240, "Promoted")
+    assert cib.colocations["OCFS_WITH_DRBD"].with_role == "Promoted"
+
+
 def test_a_rule_that_a_fence_handler_left_behind_is_seen() -> None:
     # Written after what crm-fence-peer.sh of drbd-utils adds; not recorded.
     rule = """<rsc_location rsc="MS_DRBD" id="drbd-fence-by-handler-vms-MS_DRBD">

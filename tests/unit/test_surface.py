@@ -182,7 +182,7 @@ def test_all_tasks_are_there() -> None:
         "up",
         "verify",
     ]
-    test = ["all", "drivers", "faults", "golden", "lab", "unit"]
+    test = ["all", "drivers", "faults", "golden", "lab", "matrix", "unit"]
     assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
 
 
@@ -215,3 +215,10 @@ def test_ssh_takes_target_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
     run_command("lab.ssh", "brina", "--command", "crm status")
     assert seen == [("ssh", "brina", "crm status")]
+
+
+def test_the_matrix_knows_its_suites(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("test.matrix", "--suites", "bookworm,sid") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Error: --suites bookworm,sid: sid is no suite; known are bullseye, bookworm, trixie\n")
+    assert "What to try: " in err

@@ -137,6 +137,12 @@ SUM = "0123456789abcdef" * 4
         ("nodes.brina.system_disk", "10 GiB", lambda lab: lab.nodes[0].system_disk_mib, 10240),
         ("nodes.brina.storage_disk", "8.5 GiB", lambda lab: lab.nodes[0].storage_disk_mib, 8704),
         ("images.node", {"recipe": "node", "suite": "trixie"}, lambda lab: lab.nodes[1].image.suite, "trixie"),
+        (
+            "images.node",
+            {"file": "/srv/a.img", "sha256": SUM, "system": "ubuntu-24.04"},
+            lambda lab: lab.nodes[0].image.system,
+            "ubuntu-24.04",
+        ),
         ("images.node", {"recipe": "node-small"}, lambda lab: lab.nodes[1].image.recipe, "node-small"),
         ("images.node", {"file": "/srv/a.raw", "sha256": SUM}, lambda lab: lab.nodes[0].image.file, "/srv/a.raw"),
         ("images.node", {"file": "/srv/a.raw", "sha256": SUM}, lambda lab: lab.nodes[0].image.sha256, SUM),
@@ -178,6 +184,11 @@ SUM = "0123456789abcdef" * 4
         ("storage.mount_point", "/srv/shared", lambda lab: lab.storage.mount_point, "/srv/shared"),
         ("storage.pool", "shared", lambda lab: lab.storage.pool, "shared"),
         ("cluster.name", "other", lambda lab: lab.cluster.name, "other"),
+        ("cluster.transport", "udpu", lambda lab: lab.cluster.transport, "udpu"),
+        ("cluster.secauth", False, lambda lab: lab.cluster.secauth, False),
+        ("cluster.clear_node_high_bit", False, lambda lab: lab.cluster.clear_node_high_bit, False),
+        ("cluster.service_stanza", True, lambda lab: lab.cluster.service_stanza, True),
+        ("cluster.drbd_set", "ms", lambda lab: lab.cluster.drbd_set, "ms"),
         ("cluster.token", "1 s", lambda lab: lab.cluster.token_ms, 1000),
         (
             "cluster.token_retransmits_before_loss_const",
@@ -211,7 +222,7 @@ def test_every_setting_reaches_the_model(path: str, value: object, reach: Any, r
 
 
 def test_no_field_of_the_model_is_out_of_reach() -> None:
-    """Every field of a section's dataclass is set by a case above, by the bond (one value) or by DRBD (one value)."""
+    """Every field of a section's dataclass is set by a case above, by bond, DRBD or ring (one value each)."""
     cases = test_every_setting_reaches_the_model.pytestmark[0].args[1]  # type: ignore[attr-defined]
     tried = {case[0].split(".", 1)[0] + "." + case[0].rsplit(".", 1)[1] for case in cases}
     sections = {
@@ -221,7 +232,7 @@ def test_no_field_of_the_model_is_out_of_reach() -> None:
         "fencing": model.Fencing,
         "timing": model.Timing,
     }
-    one_value_only = {"network.bond_mode", "storage.protocol"}
+    one_value_only = {"network.bond_mode", "storage.protocol", "cluster.rrp_mode"}
     for section, kind in sections.items():
         for field in dataclasses.fields(kind):
             assert f"{section}.{re.sub(r'_(ms|s)$', '', field.name)}" in tried | one_value_only

@@ -39,6 +39,8 @@ RIGHT_IN_FORM = {
     "memory-too-small",
     "nodes-three",
     "retransmits",
+    "software-cannot",
+    "software-differs",
     "subnets-overlap",
     "switch",
     "too-many-guests",

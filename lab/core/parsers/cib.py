@@ -157,7 +157,12 @@ def parse_cib(text: str) -> Cib:
         properties=_pairs(configuration.find("crm_config"), "cluster_property_set"),
         resource_defaults=_pairs(configuration.find("rsc_defaults"), "meta_attributes"),
         primitives={one.name: one for one in map(_primitive, configuration.iterfind("resources//primitive"))},
-        clones={one.name: one for one in map(_clone, configuration.iterfind("resources//clone"))},
+        # crmsh makes "master" of "ms", which Pacemaker before 3.0 still takes.
+        clones={
+            one.name: one
+            for kind in ("clone", "master")
+            for one in map(_clone, configuration.iterfind(f"resources//{kind}"))
+        },
         locations={one.name: one for one in map(_location, _of(constraints, "rsc_location"))},
         colocations={one.name: one for one in map(_colocation, _of(constraints, "rsc_colocation"))},
         orders={one.name: one for one in map(_order, _of(constraints, "rsc_order"))},

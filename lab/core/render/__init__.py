@@ -12,7 +12,7 @@ from lab.core.render.engine import Engine
 from lab.core.render.facts import Values, lab_facts, lab_values, name_servers
 from lab.core.render.guest_seed import seed_tar
 from lab.core.render.guests import guest_template_values
-from lab.core.render.node_files import node_files
+from lab.core.render.node_files import node_files, seed_templates
 
 MakeIso = Callable[[Mapping[str, bytes]], bytes]
 
@@ -88,10 +88,8 @@ def _node_tree(engine: Engine, values: Values, make_iso: MakeIso) -> dict[str, b
     name = values["node"]["name"]
     files = node_files(engine, values)
     scope = values | {"files": [file.entry() for file in files]}
-    seed = {
-        part: engine.text(f"cloudinit/{part}.j2", scope).encode()
-        for part in ("user-data", "meta-data", "network-config")
-    }
+    templates = seed_templates(engine, values["software"])
+    seed = {part: engine.text(template, scope).encode() for part, template in templates.items()}
     tree = {f"nodes/{name}/{part}": content for part, content in seed.items()}
     tree |= {f"nodes/{name}/files/{file.path}": file.content for file in files if not file.mode.secret}
     tree[f"nodes/{name}/seed.iso"] = make_iso(seed)

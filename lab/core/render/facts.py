@@ -12,6 +12,7 @@ from typing import Any
 from lab.core import addressing
 from lab.core.health import MOUNT_CLONE, STORAGE_CLONE
 from lab.core.model import Guest, Lab, LabImages, Node, Secrets
+from lab.core.render.cluster_words import software_values
 
 Values = dict[str, Any]
 
@@ -258,6 +259,7 @@ def lab_values(lab: Lab, secrets: Secrets, images: LabImages) -> Values:
         "cluster": cluster_values(lab),
         "drbd": drbd_values(lab),
         "ocfs2": ocfs2_values(lab),
+        **software_values(lab),
         "fencing": lab.fencing.method == "fence_virt",
         "time_scale": f"{lab.time_scale:g}",
         "detection_scale": f"{lab.detection_scale:g}",

@@ -2,6 +2,9 @@
 
 A template's path below ``cloudinit/nodes/`` minus ``.j2`` is the file's path in the node. ``{guest}`` in a name stands
 for one file per guest. A name that ends with ``.b64.j2`` renders to base64: the file itself is binary.
+
+Layers of other releases, ``cloudinit/<layer>/nodes``, come over it (:mod:`lab.core.software`): the same path in one of
+them replaces the common file.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from dataclasses import dataclass
 from lab.core.render.engine import SUFFIX, Engine
 from lab.core.render.facts import Values
 from lab.core.render.modes import FileMode, parse_modes
+from lab.core.software import Software
 
 NODES = "cloudinit/nodes/"
-MODES = NODES + "modes.yaml"
+TABLE = "modes.yaml"
 PER_GUEST = "{guest}"
 BINARY = ".b64"
 
@@ -55,22 +59,37 @@ def node_files(engine: Engine, values: Values) -> list[NodeFile]:
         engine: templates.
         values: as of :func:`lab.core.render.facts.lab_values`, with ``node`` and ``lab_facts``.
     """
-    modes = parse_modes(MODES, engine.templates.get(MODES, ""))
-    files = []
-    for name in engine.below(NODES):
-        if not name.endswith(SUFFIX):
-            continue
-        for path, own_values in _targets(name, values):
-            text = engine.text(name, own_values)
-            binary = path.endswith(BINARY)
-            target = path.removesuffix(BINARY)
-            content = base64.b64decode(text.strip()) if binary else text.encode()
-            files.append(NodeFile(target, content, modes.get(target, FileMode()), binary))
-    return sorted(files, key=lambda file: file.path)
+    software: Software = values["software"]
+    folders = [NODES, *(f"cloudinit/{layer}/nodes/" for layer in software.layers)]
+    modes: dict[str, FileMode] = {}
+    files: dict[str, NodeFile] = {}
+    for folder in folders:
+        modes |= parse_modes(folder + TABLE, engine.templates.get(folder + TABLE, ""))
+        for name in engine.below(folder):
+            if not name.endswith(SUFFIX):
+                continue
+            for path, own_values in _targets(name.removeprefix(folder), values):
+                binary = path.endswith(BINARY)
+                target = path.removesuffix(BINARY)
+                if folder == NODES and software.leaves_out(target):
+                    continue
+                text = engine.text(name, own_values)
+                content = base64.b64decode(text.strip()) if binary else text.encode()
+                files[target] = NodeFile(target, content, modes.get(target, FileMode()), binary)
+    return sorted(files.values(), key=lambda file: file.path)
+
+
+def seed_templates(engine: Engine, software: Software) -> dict[str, str]:
+    """Part of the NoCloud seed to its template: that of the last layer which has one of its own."""
+    folders = ["cloudinit/", *(f"cloudinit/{layer}/" for layer in software.layers)]
+    return {
+        part: next(name for folder in reversed(folders) if (name := f"{folder}{part}{SUFFIX}") in engine.templates)
+        for part in software.seed_parts
+    }
 
 
 def _targets(name: str, values: Values) -> Iterator[tuple[str, Values]]:
-    path = name.removeprefix(NODES).removesuffix(SUFFIX)
+    path = name.removesuffix(SUFFIX)
     if PER_GUEST not in path:
         yield path, values
         return

@@ -1,0 +1,66 @@
+"""How tests are run by tasks, and those tests that are tasks of their own, for ``tasks.py``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lab import surface
+from lab.core.errors import LabError
+from lab.core.matrix import DEFAULT_SUITES, suites_of
+from lab.practice import finish
+from lab.workflows.options import ROOT
+
+ONLY = {"only": "run only tests whose names match this pytest expression"}
+#: Where the matrix leaves its topologies and its JUnit file; no lab can bear the name.
+MATRIX_FOLDER = ROOT / "build" / "matrix-runs"
+
+
+def run_pytest(context: Context, places: list[str], only: str, *more: str) -> None:
+    """Run pytest on some places; its exit code, that of no test at all included, ends the command unless it is 0."""
+    argv = [sys.executable, "-m", "pytest", *more, *places, *(["-k", only] if only else [])]
+    with context.cd(str(ROOT)):
+        # Unbuffered, so that a long test can be followed; on a terminal of its own when there is one, for colours.
+        result = context.run(
+            shlex.join(argv), warn=True, in_stream=False, pty=sys.stdout.isatty(), env={"PYTHONUNBUFFERED": "1"}
+        )
+    finish(result.exited if result is not None else 1)
+
+
+def with_libvirt(action: Callable[[], None]) -> None:
+    """Do something that needs libvirt; where it cannot be started, the command ends with the reason."""
+    try:
+        surface.start_libvirt()
+    except LabError as error:
+        surface.print_error(error, sys.stderr)
+        raise Exit(code=error.exit_code) from error
+    action()
+
+
+@task(help={**ONLY, "suites": "Debian suites with commas between: bullseye, bookworm, trixie"})
+def matrix(context: Context, only: str = "", suites: str = ",".join(DEFAULT_SUITES)) -> None:
+    """For each Debian suite a small lab of it: brought up, verified, drilled, removed; not part of all tests.
+
+    Ends with a table; the JUnit file is build/matrix-runs/junit.xml.
+
+    Examples: ./inv test.matrix
+              ./inv test.matrix --suites bullseye,bookworm,trixie
+    """
+    try:
+        wanted = suites_of(suites)
+    except ValueError as error:
+        surface.print_error(LabError(f"--suites {suites}: {error}", remedy="Name suites that are known"), sys.stderr)
+        raise Exit(code=2) from error
+    os.environ["HA_LAB_SUITES"] = ",".join(wanted)
+    report = ("-o", "junit_family=xunit1", f"--junit-xml={MATRIX_FOLDER / 'junit.xml'}")
+    with_libvirt(lambda: run_pytest(context, ["tests/matrix"], only, "-s", *report))
+
+
+TASKS: tuple[Any, ...] = (matrix,)
