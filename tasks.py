@@ -14,7 +14,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lab import practice, practice_faults, surface
+from lab import practice, practice_faults, practice_proof, surface
 from lab.core.errors import LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -329,6 +329,7 @@ namespace = Collection(
         prune,
         *practice.TASKS,
         *practice_faults.TASKS,
+        *practice_proof.TASKS,
     ),
     _collection("test", unit, golden, drivers, end_to_end, catalogue, everything),
     lint,

@@ -170,6 +170,7 @@ def test_all_tasks_are_there() -> None:
         "import",
         "list",
         "load",
+        "proof",
         "prune",
         "render",
         "reset",
