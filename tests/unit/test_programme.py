@@ -20,11 +20,13 @@ from tests.unit.drill_examples import maintenance, power_off, record
 
 TOPOLOGY = (Path(__file__).resolve().parents[2] / "topologies/two-node.yaml").read_text(encoding="utf-8")
 EVERYTHING = Wishes()
+LAB = parse_topology(TOPOLOGY, source="two-node.yaml")
+PLAIN = replace(record("power-off", "brina"), streams=(), objectives=())
 
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    return parse_topology(TOPOLOGY, source="two-node.yaml")
+    return LAB
 
 
 def words(steps: tuple[Step, ...]) -> list[str]:
@@ -36,7 +38,7 @@ def programme(lab: Lab, wishes: Wishes = EVERYTHING) -> Programme:
 
 
 def sound(drill: str, node: str, identifier: str) -> DrillRecord:
-    return replace(record(drill, node), identifier=identifier, streams=(), objectives=())
+    return replace(PLAIN, drill=drill, node=node, identifier=identifier)
 
 
 def test_the_whole_programme_is_the_studys(lab: Lab) -> None:
@@ -144,8 +146,7 @@ def test_what_is_no_programme_is_refused(text: str) -> None:
 
 @given(st.lists(st.sampled_from(["sound", "failed", "refused", "killed"]), max_size=60))
 def test_every_row_of_events_ends_in_the_programme_or_waits_for_its_next_drill(events: list[str]) -> None:
-    lab = parse_topology(TOPOLOGY, source="two-node.yaml")
-    now = programme(lab)
+    now = programme(LAB)
     good = bad = 0
     for number, event in enumerate(events):
         place = now.next_place
@@ -164,7 +165,7 @@ def test_every_row_of_events_ends_in_the_programme_or_waits_for_its_next_drill(e
     assert len(now.complete) == good
     assert len(now.failed) == bad
     assert now.finished == (good == len(now.steps))
-    assert words(now.steps) == words(row(lab, Wishes()))
+    assert words(now.steps) == words(row(LAB, Wishes()))
 
 
 def test_records_of_examples_are_sound() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.drills.programme import Programme, Step
@@ -80,6 +80,7 @@ def test_a_longer_outage_is_never_more_available(one_s: float, other_s: float) -
     assert longer * (MONTH_S + max(one_s, other_s)) == pytest.approx(MONTH_S)
 
 
+@settings(max_examples=15, deadline=None)  # a record holds thousands of requests
 @given(st.lists(st.floats(1.0, 250.0), min_size=2, max_size=4))
 def test_means_lie_between_what_was_measured(lengths: list[float]) -> None:
     records = [power_off("brina", place, length, length) for place, length in enumerate(lengths, start=1)]
