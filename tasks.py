@@ -12,7 +12,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from lab import practice, practice_faults, practice_tests, surface
+from lab import practice, practice_faults, practice_proof, practice_tests, surface
 
 ROOT = Path(__file__).resolve().parent
 
@@ -306,6 +306,7 @@ namespace = Collection(
         prune,
         *practice.TASKS,
         *practice_faults.TASKS,
+        *practice_proof.TASKS,
     ),
     _collection("test", unit, golden, drivers, end_to_end, catalogue, everything, *practice_tests.TASKS),
     lint,

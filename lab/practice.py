@@ -10,6 +10,7 @@ from invoke.tasks import task
 
 from lab import surface
 from lab.core.drills.catalogue import Order
+from lab.core.drills.programme import UNSAID, Wishes
 
 DEFAULT = surface.DEFAULT_TOPOLOGY
 COMMON = {
@@ -31,15 +32,19 @@ def finish(code: int) -> None:
     help={
         **COMMON,
         **JSON,
-        "drill": "power-off, reboot, maintenance, live-migrate, guest-crash, fault:NAME or campaign",
-        "node": "node it is done to; the first one when not given",
+        "drill": "power-off, reboot, maintenance, live-migrate, guest-crash, fault:NAME, campaign or study",
+        "node": "node it is done to; the first one when not given, of the study all",
         "guest": "guest it is done to, for live-migrate and guest-crash; the first one when not given",
         "repeat": "how often, one after the other",
         "seed": "number from which everything random follows; kept in the record",
         "amount": "of a fault, see lab.fault",
         "seconds": "how long a fault is kept before it is healed; its own time when not given",
         "count": "of a campaign: how many faults",
-        "quick": "of a campaign: only faults during which no node goes down",
+        "quick": "of a campaign: only faults during which no node goes down; of the study: each test once, on one node",
+        "resume": "of the study: go on with the newest programme that is not finished",
+        "power-offs": "of the study: power-offs of each node; as the study 2, quick 1",
+        "reboots": "of the study: reboots of each node; as the study 2, quick 1",
+        "maintenances": "of the study: maintenances of each node; as the study 2, which is 4 in all, quick 1",
     },
 )
 def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
@@ -55,6 +60,10 @@ def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
     seconds: float = 0.0,
     count: int = 5,
     quick: bool = False,
+    resume: bool = False,
+    power_offs: int = UNSAID,
+    reboots: int = UNSAID,
+    maintenances: int = UNSAID,
     json: bool = False,
 ) -> None:
     """Break the lab on purpose, measure what clients lost, wait until it is healthy again, and audit it.
@@ -65,7 +74,13 @@ def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
               ./inv lab.drill guest-crash --guest passata
               ./inv lab.drill fault:freeze --node brina
               ./inv lab.drill campaign --seed 7 --count 5 --quick
+              ./inv lab.drill study
+              ./inv lab.drill study --resume
     """
+    if drill == "study":
+        wishes = Wishes(quick, node, power_offs, reboots, maintenances)
+        finish(surface.carry_out("study", wishes, resume, topology=topology, name=name, as_json=json))
+        return
     if drill == "campaign":
         wanted = (seed, count, quick)
         finish(surface.carry_out("campaign", *wanted, topology=topology, name=name, as_json=json))
@@ -130,6 +145,7 @@ def forget(_context: Context, save: str, topology: str = DEFAULT, name: str = ""
         **COMMON,
         **JSON,
         "output": "directory to write to instead of build/<lab>/report, which lab.down removes",
+        "programme": "only the drills of this programme of lab.drill study, with its table; latest for the newest",
         "power-offs": "power failures of each node in a year that the projections assume",
         "maintenances": "planned restarts of each node in a year that the projections assume",
     }
@@ -140,6 +156,7 @@ def report(
     name: str = "",
     *,
     output: str = "",
+    programme: str = "",
     power_offs: float = 12.0,
     maintenances: float = 24.0,
     json: bool = False,
@@ -150,9 +167,10 @@ def report(
 
     Examples: ./inv lab.report
               ./inv lab.report --output ~/drills-of-november
+              ./inv lab.report --programme latest
     """
     rates = (power_offs, maintenances)
-    finish(surface.carry_out("report", output, rates, topology=topology, name=name, as_json=json))
+    finish(surface.carry_out("report", output, rates, programme, topology=topology, name=name, as_json=json))
 
 
 @task(

@@ -22,6 +22,9 @@ INTERRUPTED = {
     "down": "Interrupted. `./inv lab.down` continues.",
     "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
     "campaign": "Interrupted. `./inv lab.heal` takes back what was made; the same seed begins it again.",
+    "study": "Interrupted. `./inv lab.heal` mends the lab, `./inv lab.drill study --resume` continues.",
+    "crash-test": "Interrupted. `./inv lab.heal` mends the lab; no verdict was written.",
+    "cts": "Interrupted. The suite may have stopped the cluster; `./inv lab.heal` mends the lab.",
     "fault": "Interrupted. `./inv lab.heal` takes back what was made.",
     "heal": "Interrupted. `./inv lab.heal` continues.",
     "save": "Interrupted. The save is not kept; `./inv lab.saves` shows those that there are.",
@@ -38,6 +41,8 @@ WORKFLOWS = {
     "bake": "lab.workflows.bake:bake_all",
     "campaign": "lab.workflows.campaign:campaign",
     "console": "lab.workflows.access:console",
+    "crash-test": "lab.workflows.crash_test:crash_test",
+    "cts": "lab.workflows.cts:cts",
     "doctor": "lab.workflows.doctor:doctor",
     "down": "lab.workflows.down:down",
     "drill": "lab.workflows.drill:drill",
@@ -59,6 +64,7 @@ WORKFLOWS = {
     "schema": "lab.workflows.schema:schema",
     "ssh": "lab.workflows.access:ssh",
     "status": "lab.workflows.status:status",
+    "study": "lab.workflows.programme:study",
     "traffic": "lab.workflows.traffic:traffic",
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
@@ -127,6 +133,12 @@ def carry_out(verb: str, *arguments: Any, as_json: bool = False, **given: str) -
     except Exception as error:  # the last resort: a person gets a sentence, the log gets the traceback
         return print_crash(error, options, sys.stderr)
     return print_result(result, sys.stdout, as_json=as_json)
+
+
+def refuse(error: LabError) -> int:
+    """Print an error of the command line itself; returns its exit code."""
+    print_error(error, sys.stderr)
+    return error.exit_code
 
 
 def start_libvirt() -> None:

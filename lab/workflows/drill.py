@@ -32,6 +32,14 @@ SAMPLES_FILE = "samples.jsonl"
 CALM_S = 5.0
 
 
+class DrillError(LabError):
+    """A drill did not end as it should; carries what was recorded of it."""
+
+    def __init__(self, failure: LabError, record: DrillRecord, where: str) -> None:
+        super().__init__(failure.message, remedy=failure.remedy, details=(*failure.details, where))
+        self.record = record
+
+
 def drill(options: Options, order: Order) -> Outcome:
     """Carry out a drill, so many times one after the other, each from a healthy lab.
 
@@ -48,7 +56,8 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
     """One drill, from a healthy lab to a healthy lab; its record is written whatever comes of it.
 
     Raises:
-        LabError: the lab is not healthy, or the drill did not end as it should; what there is is kept.
+        LabError: the lab is not healthy.
+        DrillError: the drill did not end as it should; what there is is kept.
     """
     before = _require_healthy(session)
     started = datetime.now(UTC)
@@ -84,8 +93,7 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
         files.write_atomically(folder / name, text.encode(), files.SECRET_MODE)
     files.write_json(folder / RECORD_FILE, as_document(record))
     if failure is not None:
-        where = f"everything is kept in {shown_path(folder)}"
-        raise LabError(failure.message, remedy=failure.remedy, details=(*failure.details, where)) from failure
+        raise DrillError(failure, record, f"everything is kept in {shown_path(folder)}") from failure
     return record
 
 

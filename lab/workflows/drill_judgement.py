@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from lab.core import addressing
 from lab.core.drills import audits, continuous
+from lab.core.drills.migrations import migrations_of, with_humps
 from lab.core.drills.objectives import judge_objectives
-from lab.core.drills.record import AuditResult, DrillRecord, Phase, StreamFigures
+from lab.core.drills.record import AuditResult, DrillRecord, MigrationFigure, Phase, StreamFigures
 from lab.core.drills.residence import overlaps, restarts
 from lab.core.drills.timeline import DomainEvent, phases_of
 from lab.core.errors import LabError
@@ -102,7 +103,20 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
         homes={guest.name: guest.home for guest in lab.guests},
         versions=_versions(scene, evidence),
         problems=tuple(problems),
+        migrations=_migrations(scene, course, evidence),
     )
+
+
+def _migrations(scene: Scene, course: Course, evidence: dict[str, NodeEvidence]) -> tuple[MigrationFigure, ...]:
+    zero_s, fault_wall_s = _fault(scene, course)
+    found = migrations_of(
+        {name: one.journal for name, one in evidence.items()},
+        offsets_s={name: one.offset_s for name, one in evidence.items()},
+        fault_wall_s=fault_wall_s,
+        guests={guest.resource: guest.name for guest in scene.session.lab.guests},
+        offset_error_s=CLOCK_TOLERANCE_S / 2,
+    )
+    return with_humps(found, course.recordings, zero_s)
 
 
 def _fault(scene: Scene, course: Course) -> tuple[float, float]:

@@ -7,14 +7,14 @@ import shutil
 from lab.core.addressing import pool_uuid
 from lab.core.errors import LabError
 from lab.core.outcome import Outcome
-from lab.drivers import kept_saves
+from lab.drivers import kept_saves, source_package
 from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import cache_folder
 from lab.workflows.options import Options
 
 
 def prune(_options: Options) -> Outcome:
-    """Empty the image cache and forget kept saves; refused while a lab uses it.
+    """Empty the image cache, forget kept saves and fetched sources; refused while a lab uses it.
 
     Raises:
         LabError: there are labs whose disks are overlays on cached images.
@@ -36,6 +36,7 @@ def prune(_options: Options) -> Outcome:
         sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) // 2**20 if folder.exists() else 0
     )
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(source_package.cache_folder(), ignore_errors=True)
     text = (
         f"The image cache is empty; {size_mib} MiB were removed."
         if size_mib or removed

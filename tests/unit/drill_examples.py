@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lab.core.drills.record import AuditResult, DrillRecord, ObjectiveResult, Phase
+from lab.core.drills.migrations import with_humps
+from lab.core.drills.record import AuditResult, DrillRecord, MigrationFigure, ObjectiveResult, Phase
 from lab.core.measurement.outages import figures
 from lab.core.measurement.samples import Recording, Sample, StreamKind, StreamSpec
 
@@ -71,16 +72,17 @@ def record(
     dark: Mapping[str, Dark] | None = None,
     humps: Mapping[str, Dark] | None = None,
     phases: tuple[Phase, ...] = (),
+    moves: tuple[MigrationFigure, ...] = (),
 ) -> DrillRecord:
     """A drill with all streams of the default lab; ``dark`` and ``humps`` by target."""
     dark, humps = dark or {}, humps or {}
     start_s, end_s = -20.0, length_s - 20
     asked: list[tuple[StreamKind, str]] = [("icmp", name) for name in ("brina", "piova", *HOMES)]
     asked += [(kind, guest_name) for guest_name, kinds in KINDS.items() for kind in kinds]
-    streams = tuple(
-        figures(recording(kind, name, start_s, end_s, dark.get(name, ()), humps.get(name, ())), 0.0)
-        for kind, name in asked
-    )
+    recordings = [
+        recording(kind, name, start_s, end_s, dark.get(name, ()), humps.get(name, ())) for kind, name in asked
+    ]
+    streams = tuple(figures(one, 0.0) for one in recordings)
     return DrillRecord(
         identifier=f"20261125T10{number:02}00-{drill}-{(guest or node).lower()}",
         drill=drill,
@@ -103,6 +105,7 @@ def record(
         homes=HOMES,
         topology="name: halab\nnodes:\n  brina: {}\n  piova: {}\n",
         versions={"pacemaker": "2.1.5", "kernel": "6.1.0-40-amd64"},
+        migrations=with_humps(moves, recordings, 0.0),
     )
 
 
@@ -142,6 +145,32 @@ def live_migration() -> DrillRecord:
         dark={"Passata": [(11.0, 11.5), (70.0, 70.5)]},
         humps={"Passata": [(2.0, 20.0), (60.0, 79.0)]},
         phases=phases,
+        moves=(
+            MigrationFigure("Passata", "piova", "brina", 2.0, 20.0, 1.0),
+            MigrationFigure("Passata", "brina", "piova", 60.0, 79.0, 1.0),
+        ),
+    )
+
+
+def maintenance(node: str, number: int, node_s: float) -> DrillRecord:
+    """A maintenance whose guests leave one after the other and come home again, with a hump each time."""
+    other = "piova" if node == "brina" else "brina"
+    guests = [name for name, home in HOMES.items() if home == node]
+    humps: dict[str, Dark] = {}
+    moves = []
+    for place, guest in enumerate(guests):
+        leaves_s, returns_s = 5.0 + 18 * place, 80 + node_s + 18 * place
+        humps[guest] = [(leaves_s, leaves_s + 16), (returns_s, returns_s + 17)]
+        moves.append(MigrationFigure(guest, node, other, leaves_s, leaves_s + 16, 1.0))
+        moves.append(MigrationFigure(guest, other, node, returns_s, returns_s + 17, 1.0))
+    return record(
+        "maintenance",
+        node,
+        number=number,
+        length_s=node_s + 180,
+        dark={node: [(62.2, 62.2 + node_s)]},
+        humps=humps,
+        moves=tuple(moves),
     )
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.core.drills.programme import Programme, Step
+from lab.core.drills.programme import as_document as programme_document
 from lab.core.drills.record import DrillRecord, as_document
 from lab.core.errors import LabError
 from lab.core.parsers.junit import parse_junit
 from lab.workflows.options import Options
+from lab.workflows.programme_files import newest_open, read_programme
 from lab.workflows.report import read_records, report
 from tests.unit.drill_examples import live_migration, power_off
 
@@ -85,3 +88,46 @@ def test_a_record_does_not_choose_where_its_plots_go(tmp_path: Path) -> None:
     outcome = report(Options(build=tmp_path))
     assert "plots/a-drill-latency.svg" in outcome.document["files"]  # type: ignore[operator]
     assert not list(tmp_path.rglob("*escaped*"))
+
+
+def keep_programme(build: Path, programme: Programme) -> None:
+    folder = build / "halab/programmes" / programme.name
+    folder.mkdir(parents=True)
+    (folder / "programme.json").write_text(json.dumps(programme_document(programme)), encoding="utf-8")
+
+
+def test_a_programme_has_a_report_of_its_own_drills(tmp_path: Path) -> None:
+    good, bad, other = (power_off("brina", number, 124.0, 81.0) for number in (1, 2, 3))
+    for record in (good, replace(bad, problems=("the lab was not healthy",)), other):
+        keep_record(tmp_path, record)
+    step = Step("power-off", "brina", "complete", good.identifier, "x", True, "", (bad.identifier,))
+    keep_programme(tmp_path, Programme("study-1", "halab", "tcg", 3.0, "", (step,)))
+    outcome = report(Options(build=tmp_path), programme="study-1")
+    folder = tmp_path / "halab/programmes/study-1/report"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    # The attempt that failed is shown and does not count; the drill of somebody else is neither.
+    assert good.identifier in page
+    assert f"Not in the means, because they failed: {bad.identifier}." in page
+    assert other.identifier not in page
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    assert len(figures["drills"]) == 2
+    assert figures["tables"][0]["rows"][3][5] == "1 times"
+    assert not (tmp_path / "halab/report").exists()
+    assert outcome.document["report"] == str(folder / "report.html")
+
+
+def test_the_newest_programme_that_is_not_finished_is_gone_on_with(tmp_path: Path) -> None:
+    home = tmp_path / "halab"
+    done = Step("reboot", "brina", "complete", "a", "x", True)
+    with pytest.raises(LabError, match="no programme to go on with"):
+        newest_open(home)
+    for name, steps in (("study-1", (done, Step("reboot", "piova"))), ("study-2", (done,))):
+        keep_programme(tmp_path, Programme(name, "halab", "tcg", 3.0, "", steps))
+    assert newest_open(home).name == "study-1"
+    assert read_programme(home, "latest").name == "study-2"
+    with pytest.raises(LabError, match="no programme study-3") as caught:
+        read_programme(home, "study-3")
+    assert "study-1, study-2" in caught.value.remedy
+    (home / "programmes/study-1/programme.json").write_text("{", encoding="utf-8")
+    with pytest.raises(LabError, match="no programme of this version"):
+        newest_open(home)

@@ -13,6 +13,7 @@ from invoke.program import Program
 
 import tasks
 from lab import surface
+from lab.core.drills.programme import UNSAID, Wishes
 from lab.core.errors import InputError, LabError, Problem
 from lab.core.outcome import Outcome
 from lab.doors import process
@@ -169,6 +170,7 @@ def test_all_tasks_are_there() -> None:
         "import",
         "list",
         "load",
+        "proof",
         "prune",
         "render",
         "reset",
@@ -222,3 +224,16 @@ def test_the_matrix_knows_its_suites(capsys: pytest.CaptureFixture[str]) -> None
     err = capsys.readouterr().err
     assert err.startswith("Error: --suites bookworm,sid: sid is no suite; known are bullseye, bookworm, trixie\n")
     assert "What to try: " in err
+
+
+def test_the_studys_programme_has_options_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
+    run_command("lab.drill", "study")
+    run_command("lab.drill", "study", "--quick", "--node", "piova", "--power-offs", "3", "--maintenances=0", "--resume")
+    run_command("lab.report", "--programme", "latest")
+    assert seen == [
+        ("study", Wishes(), False),
+        ("study", Wishes(True, "piova", 3, UNSAID, 0), True),
+        ("report", "", (12.0, 24.0), "latest"),
+    ]

@@ -159,7 +159,7 @@ def drill_named(name: str) -> Drill:
     found = next((drill for drill in DRILLS if drill.name == name), None)
     if found is None:
         hint = nearest(name, NAMES)
-        names = f"{', '.join(NAMES)}, {FAULT_PREFIX}NAME with a fault of ./inv lab.faults, campaign"
+        names = f"{', '.join(NAMES)}, {FAULT_PREFIX}NAME with a fault of ./inv lab.faults, campaign, study"
         raise LabError(f"there is no drill {name!r}", remedy=f"{hint}The drills are: {names}", exit_code=2)
     return found
 

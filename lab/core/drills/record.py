@@ -140,6 +140,50 @@ class ObjectiveResult:
 
 
 @dataclass(frozen=True)
+class HumpFigure:
+    """What one stream noticed of one live migration.
+
+    Args:
+        stream: its name, such as ``icmp Passata``.
+        calm_ms: median latency shortly before; None where nothing was answered.
+        median_ms, highest_ms: latencies of the requests that were answered during it; None where none was.
+        raised_s: for how long requests took longer than all of the calm, an interval for each; None without a calm.
+        requests, lost: sent during it, and of these without a valid answer.
+        longest_pause_s: the longest outage that began during it and ended, seconds.
+    """
+
+    stream: str
+    calm_ms: float | None
+    median_ms: float | None
+    highest_ms: float | None
+    raised_s: float | None
+    requests: int
+    lost: int
+    longest_pause_s: float
+
+
+@dataclass(frozen=True)
+class MigrationFigure:
+    """A live migration that came to its end, seconds from the fault.
+
+    Args:
+        guest: name of the guest.
+        source, target: names of the nodes.
+        start_s, end_s: when Pacemaker began it on the source, and when it was done on the target.
+        uncertainty_s: how far both may be wrong, because the nodes' clocks are not the host's.
+        streams: what the streams of the guest noticed.
+    """
+
+    guest: str
+    source: str
+    target: str
+    start_s: float
+    end_s: float
+    uncertainty_s: float = 0.0
+    streams: tuple[HumpFigure, ...] = ()
+
+
+@dataclass(frozen=True)
 class DrillRecord:
     """One drill, from fault to health.
 
@@ -161,6 +205,7 @@ class DrillRecord:
         topology: text of the topology document.
         versions: software by name, such as ``pacemaker``, ``corosync``, ``kernel``, ``qemu on the host``.
         problems: why the drill failed, apart from audits and objectives; empty when it went well.
+        migrations: live migrations during it, in order.
     """
 
     identifier: str
@@ -182,16 +227,18 @@ class DrillRecord:
     topology: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    migrations: tuple[MigrationFigure, ...] = ()
     format: int = FORMAT
+
+    @property
+    def sound(self) -> bool:
+        """Whether it left a healthy lab and every audit holds: what it measured counts, however long it took."""
+        return not self.problems and all(audit.ok for audit in self.audits)
 
     @property
     def ok(self) -> bool:
         """Whether it left a healthy lab, every audit holds and every objective was met."""
-        return (
-            not self.problems
-            and all(audit.ok for audit in self.audits)
-            and all(objective.ok for objective in self.objectives)
-        )
+        return self.sound and all(objective.ok for objective in self.objectives)
 
     def stream(self, name: str) -> StreamFigures | None:
         """The stream of this name, such as ``icmp brina``."""

@@ -53,11 +53,10 @@ def latency_curve(record: DrillRecord, stream: StreamFigures, identifier: str, *
     inner = [
         element("text", words(name), svg.title(stream.name), x=LEFT, y=14, class_="label"),
         element("text", words("ms"), x=LEFT - 6, y=14, class_="mark end"),
-        *_ground(stream, across, bottom),
-        *_upward_marks(upwards, LEFT, width - RIGHT, 5 if large else 3),
+        *upward_marks(upwards, LEFT, width - RIGHT, 5 if large else 3),
         *time_axis(across, TOP, bottom, 12 if large else 6),
         *(_phase_marks(record, across, bottom) if large else ()),
-        *(_piece(piece, across, upwards) for piece in pieces(stream.curve)),
+        *curve_parts(stream, across, upwards, bottom),
     ]
     return svg.drawing(
         width,
@@ -69,12 +68,18 @@ def latency_curve(record: DrillRecord, stream: StreamFigures, identifier: str, *
     )
 
 
+def curve_parts(stream: StreamFigures, across: Scale, upwards: Scale, bottom: float) -> list[str]:
+    """The curve of a stream, and the marked ground where it gave no answer."""
+    return [*_ground(stream, across, bottom), *(_piece(piece, across, upwards) for piece in pieces(stream.curve))]
+
+
 def _ground(stream: StreamFigures, across: Scale, bottom: float) -> list[str]:
     bars = [bar_of(outage, across) for outage in stream.outages]
     return [element("rect", x=bar.x, y=TOP, width=bar.width, height=bottom - TOP, class_="dark") for bar in bars]
 
 
-def _upward_marks(upwards: Scale, left: float, right: float, wanted: int) -> list[str]:
+def upward_marks(upwards: Scale, left: float, right: float, wanted: int) -> list[str]:
+    """Marks of the upward axis with a grid."""
     parts = []
     for mark in upwards.marks(wanted):
         y = upwards.place(mark)

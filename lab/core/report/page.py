@@ -13,6 +13,8 @@ from lab.core.errors import LabError
 from lab.core.report.lanes import LEAST_WIDTH, lanes, least_visible_s, time_scale
 from lab.core.report.latency import latency_curve
 from lab.core.report.means import grounds, service_streams
+from lab.core.report.migration import migration_notes, migrations_table
+from lab.core.report.pictures import Picture, hump_pictures, move_pictures
 from lab.core.report.tables import Table
 from lab.core.report.wording import (
     NOT_ENDED,
@@ -34,14 +36,6 @@ PERCENTILES = ("p50", "p90", "p99", "max")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawing with its caption."""
-
-    svg: Markup
-    caption: str
-
-
-@dataclass(frozen=True)
 class DrillPart:
     """One drill as the template shows it.
 
@@ -54,6 +48,7 @@ class DrillPart:
         summary: the cells of its row in the table of drills, under :data:`SUMMARY_COLUMNS`.
         lanes: time line and outages.
         migration: curves through a live migration, large.
+        moves: curves around each live migration, small.
         curves: curves of all other streams, small.
         tables: phases, outages, streams and so on, in the order in which they are shown.
     """
@@ -66,12 +61,36 @@ class DrillPart:
     summary: tuple[str, ...]
     lanes: Picture
     migration: tuple[Picture, ...]
+    moves: tuple[Picture, ...]
     curves: tuple[Picture, ...]
     tables: tuple[Table, ...]
 
 
+@dataclass(frozen=True)
+class ProgrammePart:
+    """A programme as the template shows it, above its drills.
+
+    Args:
+        name: of the programme.
+        table: its means beside the study's.
+        steps: a line for each of its drills.
+        finished: whether all of them are complete.
+    """
+
+    name: str
+    table: Table
+    steps: tuple[str, ...]
+    finished: bool
+
+
 def render_page(
-    template: str, lab: str, records: Sequence[DrillRecord], tables: Sequence[Table], unreadable: Sequence[str] = ()
+    template: str,
+    lab: str,
+    records: Sequence[DrillRecord],
+    tables: Sequence[Table],
+    unreadable: Sequence[str] = (),
+    *,
+    programme: ProgrammePart | None = None,
 ) -> str:
     """The page.
 
@@ -81,6 +100,7 @@ def render_page(
         records: its drills, in the order of the page.
         tables: those of the study.
         unreadable: what could not be read, one sentence each.
+        programme: the programme that they are the drills of; None for just drills.
 
     Raises:
         LabError: the template does not fit.
@@ -97,6 +117,9 @@ def render_page(
         "study_tables": tables,
         "unreadable": unreadable,
         "least_width": f"{LEAST_WIDTH:g}",
+        "programme": programme,
+        "hump": hump_pictures(records),
+        "hump_notes": migration_notes([(record, one) for record in records for one in record.migrations]),
     }
     try:
         return printable(environment.from_string(template).render(values))
@@ -121,10 +144,17 @@ def drill_part(record: DrillRecord, identifier: str) -> DrillPart:
         migration=tuple(
             _curve(record, stream, f"{identifier}-moved-{place}", large=True) for place, stream in enumerate(moved)
         ),
+        moves=move_pictures(record, identifier),
         curves=tuple(_curve(record, stream, f"{identifier}-curve-{place}") for place, stream in enumerate(others)),
         tables=tuple(
             table
-            for table in (phases_table(record), streams_table(record), outages_table(record), boots_table(record))
+            for table in (
+                phases_table(record),
+                streams_table(record),
+                outages_table(record),
+                migrations_table(record),
+                boots_table(record),
+            )
             if table.rows
         ),
     )
