@@ -17,6 +17,7 @@ from typing import Literal
 Accelerator = Literal["kvm", "tcg"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
 BondMode = Literal["active-backup", "802.3ad"]
+SwitchKind = Literal["bridge", "openvswitch"]
 FencingMethod = Literal["fence_virt", "none"]
 DrillName = Literal["power-off", "reboot", "maintenance", "live-migrate", "guest-crash"]
 
@@ -75,6 +76,7 @@ class Guest:
         index: 1-based position; the number in the resource name ``VM_n``.
         home: name of the node it prefers.
         service: which of the services it runs.
+        vlan: number of the tagged VLAN that it lives in; 0 for the untagged service network.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Guest:
     disk_mib: int
     image: ImageSource
     study: StudyFigures = field(default_factory=StudyFigures)
+    vlan: int = 0
 
     @property
     def domain(self) -> str:
@@ -96,6 +99,14 @@ class Guest:
     def resource(self) -> str:
         """Name of the Pacemaker resource."""
         return f"VM_{self.index}"
+
+
+@dataclass(frozen=True)
+class Vlan:
+    """A tagged VLAN of the service network: its number, 1 to 4094, and its /24."""
+
+    number: int
+    subnet: IPv4Network
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,8 @@ class Network:
         xmit_hash_policy: transmit hash policy of the bond (used by 802.3ad).
         lacp_rate: 1 for fast (used by 802.3ad).
         zone: DNS zone that the lab's authoritative server answers for.
+        switch: what joins the nodes' legs on the host: a Linux bridge, or Open vSwitch, which has LACP and VLANs.
+        vlans: the VLANs that guests live in, by number; only with Open vSwitch.
     """
 
     service_subnet: IPv4Network
@@ -119,6 +132,8 @@ class Network:
     xmit_hash_policy: str = "layer3+4"
     lacp_rate: int = 1
     zone: str = "provider.example"
+    switch: SwitchKind = "bridge"
+    vlans: tuple[Vlan, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Va
                 "network": addressing.network_name(lab.name, "management" if nic == "management" else "service"),
                 "tap": addressing.tap_name(lab.name, node.index, nic),
                 "slot": NIC_SLOTS[nic],
+                # Whether a port of Open vSwitch is at the other end, which the tool has made.
+                "switched": lab.network.switch == "openvswitch" and nic != "management",
             }
             for nic in addressing.NICS
         ],
@@ -136,6 +138,9 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "uuid": str(addressing.guest_uuid(lab.name, guest.domain)),
         "mac": addressing.guest_mac(lab, guest),
         "ip": str(addressing.guest_ip(lab, guest)),
+        "gateway": str(addressing.guest_gateway(lab, guest)),
+        "vlan": guest.vlan,
+        "bridge": addressing.guest_bridge(guest),
         "disk_path": f"{mount}/{guest.domain}.qcow2",
         "seed_path": f"{mount}/{guest.domain}-seed.tar",
         "kernel_path": f"{mount}/guest-{suite}-vmlinuz",
@@ -158,6 +163,7 @@ def network_values(lab: Lab) -> Values:
         "xmit_hash_policy": network.xmit_hash_policy,
         "lacp_rate": network.lacp_rate,
         "dnsmasq_options": dnsmasq_options(lab),
+        "vlans": [vlan.number for vlan in network.vlans],
     }
     for role, subnet, gateway in (
         ("service", network.service_subnet, addressing.service_gateway(lab)),
