@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from lab.core.model import Guest, Lab, Node, Vlan, host
+from lab.core.model import Guest, Lab, Node, host
+from lab.core.vlan import Vlan
 
 GATEWAY = 1
 FIRST_NODE = 11

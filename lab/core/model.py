@@ -4,8 +4,7 @@ A topology document (:mod:`lab.core.topology`) is validated and resolved into a 
 optional by accident: derived values (MAC and IP addresses, UUIDs, object names) are properties computed by
 :mod:`lab.core.addressing`, so that the same document gives the same lab everywhere.
 
-Units are part of the field names: ``_mib`` mebibytes, ``_ms`` milliseconds, ``_s`` seconds.
-Facts about the reference environment come from the published study the lab reproduces (see README.md).
+Units are part of the field names: ``_mib``, ``_ms``, ``_s``. Facts come from the study that the lab reproduces.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
+
+from lab.core.vlan import Vlan
 
 Accelerator = Literal["kvm", "tcg"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
@@ -102,14 +103,6 @@ class Guest:
 
 
 @dataclass(frozen=True)
-class Vlan:
-    """A tagged VLAN of the service network: its number, 1 to 4094, and its /24."""
-
-    number: int
-    subnet: IPv4Network
-
-
-@dataclass(frozen=True)
 class Network:
     """Subnets and the bond of the nodes.
 
@@ -118,11 +111,9 @@ class Network:
         management_subnet: the /24 of the third NIC; host-only, used by the tool and by fencing.
         bond_mode: ``active-backup`` on a plain Linux bridge, ``802.3ad`` where the switch speaks LACP.
         miimon_ms: link monitoring interval of the bond.
-        xmit_hash_policy: transmit hash policy of the bond (used by 802.3ad).
-        lacp_rate: 1 for fast (used by 802.3ad).
+        xmit_hash_policy, lacp_rate: transmit hash policy of the bond, and 1 for fast LACP (both used by 802.3ad).
         zone: DNS zone that the lab's authoritative server answers for.
-        switch: what joins the nodes' legs on the host: a Linux bridge, or Open vSwitch, which has LACP and VLANs.
-        vlans: the VLANs that guests live in, by number; only with Open vSwitch.
+        switch: what joins the nodes on the host: a Linux bridge, or Open vSwitch with LACP and ``vlans`` (by number).
     """
 
     service_subnet: IPv4Network

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lab.core.addressing import slot, vlan_subnets
 from lab.core.errors import Problem
-from lab.core.model import Vlan
 from lab.core.topology_document import TopologyDocument
+from lab.core.vlan import Vlan
 
 if TYPE_CHECKING:
     from lab.core.topology_checks import Understood
