@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,9 @@ from lab.core.switch_state import carrying_text, lacp_problems, strangers
 from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.drivers import openvswitch, switch_devices
+from lab.workflows import switching
+from lab.workflows.down import down
+from lab.workflows.options import Options
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAB = f"sw{os.getpid() % 100_000}"
@@ -317,6 +321,22 @@ def test_found_after_the_run_that_made_it_was_killed(switched: Switched) -> None
         os.kill(number, signal.SIGKILL)
     assert len(devices()) > 1, "its devices outlive it"
     assert openvswitch.stop(LAB, switched.place)
+    assert devices() == [UPLINK]
+
+
+@pytest.mark.parametrize("folder_is_gone", [False, True])
+def test_lab_down_finds_a_switch_by_looking(switched: Switched, folder_is_gone: bool) -> None:
+    """Without any node, and also when somebody has removed the folder of the lab."""
+    build = switched.folder / "build"
+    place = switching.place(build / LAB)
+    openvswitch.ensure(switched.plan, place, build / LAB / "logs")
+    ids = openvswitch.processes(place)
+    if folder_is_gone:
+        shutil.rmtree(build / LAB)
+    outcome = down(Options(topology=ROOT / "topologies/switch.yaml", name=LAB, build=build), keep=False)
+    assert "Open vSwitch" in outcome.document["removed"]
+    assert openvswitch.processes(place) == []
+    assert not any(Path(f"/proc/{number}").exists() for number in ids)
     assert devices() == [UPLINK]
 
 

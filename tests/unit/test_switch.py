@@ -19,6 +19,7 @@ from lab.core.switch_plan import SwitchPlan, bridge_words, is_own_device, plan_o
 from lab.core.switch_state import carrying_text, lacp_problems, strangers
 from lab.core.topology import parse_topology
 from lab.drivers.probes import Client, ServicePorts
+from lab.workflows.switching import SwitchLook
 from tests.golden.example import example_secrets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -148,6 +149,20 @@ def test_another_partner_and_a_missing_leg_are_seen() -> None:
     assert lacp_problems(longer, bonds) == ["the switch's bond to brina has no leg swx-n1l3"]
     assert carrying_text(plan, bonds) == "brina 2 of 2 legs"
     assert carrying_text(plan, {}) == "brina 0 of 2 legs"
+
+
+def test_what_the_switch_says_in_one_line() -> None:
+    plan = plan_of(LAB)
+    assert plan is not None
+    seen = SwitchLook(judged_plan(), parse_lacp((RECORDED / "ovs-lacp-leg-down.txt").read_text()))
+    assert seen.text == (
+        f"Open vSwitch, LACP with brina 1 of 2 legs; VLAN 42 with {addressing.guest_gateway(LAB, PHONE)} on this host"
+    )
+    assert len(seen.problems) == 1
+    silent = SwitchLook(plan, {}, "it does not answer")
+    assert (silent.text, silent.problems) == ("it does not answer", ["it does not answer"])
+    single = SwitchLook(replace(plan, lacp=False, host_ports=()), {})
+    assert (single.text, single.problems) == ("Open vSwitch, no LACP (active-backup)", [])
 
 
 def test_strangers_in_a_vlan() -> None:
