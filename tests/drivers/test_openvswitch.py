@@ -243,6 +243,20 @@ def test_a_vlan_is_for_its_members_only(switched: Switched, nodes: Nodes) -> Non
     address = run(["ip", "netns", "exec", phone, "cat", f"/sys/class/net/{phone}/address"], timeout_s=5).stdout.strip()
     assert strangers(stations, VLAN, (VOICE_MAC, address)) == []
     assert strangers(stations, VLAN, ()) == sorted((VOICE_MAC, address))
+    beside = run(["bridge", "fdb", "show", "br", UPLINK], timeout_s=5).stdout
+    assert address not in beside, "tagged frames reach the host's side of the service network"
+
+
+def test_the_host_answers_from_its_bridge_and_from_no_leg(switched: Switched, nodes: Nodes) -> None:
+    """The kernel hears what comes from a node, too, and would answer ARP from the leg, with its useless MAC address."""
+    wait_for_lacp(switched, 0)
+    inside = nodes.station("brina", NODE, 0)
+    own = (switch_devices.DEVICES / UPLINK / "address").read_text().strip()
+    for _ in range(5):
+        ip("-n", inside, "neighbour", "flush", "all")
+        wait_for_ping(HOST, inside=inside)
+        seen = run(["ip", "-n", inside, "neighbour", "show", HOST], timeout_s=5).stdout.split()
+        assert seen[seen.index("lladdr") + 1] == own
 
 
 @pytest.mark.parametrize("vlan", [0, VLAN])
