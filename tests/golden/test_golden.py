@@ -48,7 +48,6 @@ SWITCHED = (
     "nodes/brina/files/etc/hosts",
     "nodes/brina/files/etc/lab/lab.json",
     "nodes/brina/files/etc/network/interfaces",
-    "nodes/brina/files/etc/sysctl.d/60-lab.conf",
     "nodes/brina/network-config",
     "ssh_config",
 )

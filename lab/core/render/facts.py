@@ -114,10 +114,14 @@ def node_command_line(lab: Lab) -> str:
 
     Names eth0 to eth2 are the study's (``net.ifnames=0``); there is no swap to resume from (``nohibernate``,
     ``noresume``). An emulated CPU has none of the flaws that ``mitigations`` guard against, only their cost.
+    A node bridges the guests' VLANs and must not speak there; IPv6 would, as soon as there is a device
+    (kernel-parameters.txt, ``sysctl.*``).
     """
     words = ["root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "quiet", "nohibernate", "noresume"]
     if lab.accelerator == "tcg":
         words += ["mitigations=off"]
+    if lab.network.vlans:
+        words += ["sysctl.net.ipv6.conf.default.disable_ipv6=1"]
     return " ".join(words)
 
 
