@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.core.model import Guest, Lab, Node, host
+from lab.core.vlan import Vlan
 
 GATEWAY = 1
 FIRST_NODE = 11
@@ -33,6 +35,33 @@ def slot(lab_name: str, pool: IPv4Network) -> tuple[IPv4Network, IPv4Network]:
     return IPv4Network((base, 24)), IPv4Network((base + 256, 24))
 
 
+def vlan_subnets(
+    lab_name: str, pool: IPv4Network, vlans: Iterable[int], taken: Iterable[IPv4Network]
+) -> dict[int, IPv4Network]:
+    """A /24 of the pool for each VLAN of a lab, apart from those that are taken; a VLAN without room is left out.
+
+    Args:
+        lab_name: name of the lab.
+        pool: an IPv4 network of /23 or larger.
+        vlans: numbers of the VLANs.
+        taken: subnets that the lab uses already.
+    """
+    count = 2 ** (24 - pool.prefixlen)
+    used = list(taken)
+    found: dict[int, IPv4Network] = {}
+    for vlan in sorted(set(vlans)):
+        digest = hashlib.sha256(f"vlan:{lab_name}:{vlan}".encode()).digest()
+        first = int.from_bytes(digest[:8], "big")
+        # As many tries as are taken always meet a free one, if there is one.
+        for step in range(min(count, len(used) + 1)):
+            subnet = IPv4Network((int(pool.network_address) + (first + step) % count * 256, 24))
+            if not any(subnet.overlaps(other) for other in used):
+                used.append(subnet)
+                found[vlan] = subnet
+                break
+    return found
+
+
 def _mac(lab_name: str, number: int) -> str:
     digest = hashlib.sha256(b"mac:" + lab_name.encode()).digest()
     return f"52:54:00:{digest[0]:02x}:{digest[1]:02x}:{number:02x}"
@@ -51,6 +80,11 @@ def guest_mac(lab: Lab, guest: Guest) -> str:
 def network_mac(lab: Lab, role: str) -> str:
     """MAC address of a network's bridge on the host; ``role`` is ``service`` or ``management``."""
     return _mac(lab.name, 0xF0 + ("service", "management").index(role))
+
+
+def vlan_mac(lab: Lab, vlan: int) -> str:
+    """MAC address of the host's port in a VLAN; there are no more VLANs than guests."""
+    return _mac(lab.name, 0xE0 + [each.number for each in lab.network.vlans].index(vlan))
 
 
 def tap_name(lab_name: str, node_index: int, nic: str) -> str:
@@ -88,9 +122,30 @@ def node_management_ip(lab: Lab, node: Node) -> IPv4Address:
     return host(lab.network.management_subnet, FIRST_NODE + node.index - 1)
 
 
+def guest_subnet(lab: Lab, guest: Guest) -> IPv4Network:
+    """The /24 that a guest lives in: that of its VLAN, or the service network."""
+    vlans = {vlan.number: vlan.subnet for vlan in lab.network.vlans}
+    return vlans[guest.vlan] if guest.vlan else lab.network.service_subnet
+
+
 def guest_ip(lab: Lab, guest: Guest) -> IPv4Address:
-    """A guest's address on the service network."""
-    return host(lab.network.service_subnet, FIRST_GUEST + guest.index - 1)
+    """A guest's address on the service network, or in its VLAN."""
+    return host(guest_subnet(lab, guest), FIRST_GUEST + guest.index - 1)
+
+
+def guest_gateway(lab: Lab, guest: Guest) -> IPv4Address:
+    """The host's address beside a guest; clients of the guest speak from it."""
+    return host(guest_subnet(lab, guest), GATEWAY)
+
+
+def vlan_gateway(vlan: Vlan) -> IPv4Address:
+    """The host's address in a VLAN; clients of the guests there speak from it."""
+    return host(vlan.subnet, GATEWAY)
+
+
+def guest_bridge(guest: Guest) -> str:
+    """Name of the bridge inside the nodes that a guest is attached to."""
+    return f"br{guest.vlan}"
 
 
 def domain_name(lab_name: str, node_name: str) -> str:
@@ -111,6 +166,21 @@ def guest_uuid(lab_name: str, guest_domain: str) -> uuid.UUID:
 def network_name(lab_name: str, role: str) -> str:
     """Name of a libvirt network; ``role`` is ``service`` or ``management``."""
     return f"{lab_name}-{role}"
+
+
+def switch_name(lab_name: str) -> str:
+    """Name of the Open vSwitch bridge on the host, and of its port that joins the service network's Linux bridge."""
+    return f"{lab_name}-sw"
+
+
+def datapath_name(lab_name: str) -> str:
+    """Name that a lab gives to the device that every Open vSwitch in user space would call the same."""
+    return f"{lab_name}-dp"
+
+
+def vlan_port_name(lab_name: str, vlan: int) -> str:
+    """Name of the host's port in a VLAN, within the kernel's 15 characters."""
+    return f"{lab_name}.{vlan}"
 
 
 def bridge_name(lab_name: str, role: str) -> str:

@@ -4,8 +4,7 @@ A topology document (:mod:`lab.core.topology`) is validated and resolved into a 
 optional by accident: derived values (MAC and IP addresses, UUIDs, object names) are properties computed by
 :mod:`lab.core.addressing`, so that the same document gives the same lab everywhere.
 
-Units are part of the field names: ``_mib`` mebibytes, ``_ms`` milliseconds, ``_s`` seconds.
-Facts about the reference environment come from the published study the lab reproduces (see README.md).
+Units are part of the field names: ``_mib``, ``_ms``, ``_s``. Facts come from the study that the lab reproduces.
 """
 
 from __future__ import annotations
@@ -15,10 +14,12 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from lab.core.cluster_model import Cluster
+from lab.core.vlan import Vlan
 
 Accelerator = Literal["kvm", "tcg"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
 BondMode = Literal["active-backup", "802.3ad"]
+SwitchKind = Literal["bridge", "openvswitch"]
 FencingMethod = Literal["fence_virt", "none"]
 DrillName = Literal["power-off", "reboot", "maintenance", "live-migrate", "guest-crash"]
 
@@ -83,6 +84,7 @@ class Guest:
         service: which of the services it runs.
         cpu_weight: its part of the node's processors against other guests', while they are short (``cpu.weight`` of
             cgroup v2).
+        vlan: number of the tagged VLAN that it lives in; 0 for the untagged service network.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Guest:
     image: ImageSource
     cpu_weight: int = 100
     study: StudyFigures = field(default_factory=StudyFigures)
+    vlan: int = 0
 
     @property
     def domain(self) -> str:
@@ -116,9 +119,9 @@ class Network:
         management_subnet: the /24 of the third NIC; host-only, used by the tool and by fencing.
         bond_mode: ``active-backup`` on a plain Linux bridge, ``802.3ad`` where the switch speaks LACP.
         miimon_ms: link monitoring interval of the bond.
-        xmit_hash_policy: transmit hash policy of the bond (used by 802.3ad).
-        lacp_rate: 1 for fast (used by 802.3ad).
+        xmit_hash_policy, lacp_rate: transmit hash policy of the bond, and 1 for fast LACP (both used by 802.3ad).
         zone: DNS zone that the lab's authoritative server answers for.
+        switch: what joins the nodes on the host: a Linux bridge, or Open vSwitch with LACP and ``vlans`` (by number).
     """
 
     service_subnet: IPv4Network
@@ -128,6 +131,8 @@ class Network:
     xmit_hash_policy: str = "layer3+4"
     lacp_rate: int = 1
     zone: str = "provider.example"
+    switch: SwitchKind = "bridge"
+    vlans: tuple[Vlan, ...] = ()
 
 
 @dataclass(frozen=True)

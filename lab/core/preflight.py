@@ -9,7 +9,15 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from lab.core.acceleration import Choice, refusal
-from lab.core.addressing import bridge_name, domain_name, domain_uuid, network_name, network_uuid, pool_uuid
+from lab.core.addressing import (
+    bridge_name,
+    domain_name,
+    domain_uuid,
+    network_name,
+    network_uuid,
+    pool_uuid,
+    vlan_port_name,
+)
 from lab.core.model import Lab
 from lab.core.topology import GUEST_OVERLAY_MIB, NODE_PROCESS_MIB, SYSTEM_OVERLAY_MIB
 
@@ -21,9 +29,10 @@ HOST_RESERVE_MIB = 512
 CACHE_DISK_MIB = 6144
 #: The oldest versions that the lab was seen to work with.
 OLDEST = {"qemu-system-x86_64": (7, 2), "libvirt": (9, 0)}
-#: Tools that only some labs need: a telephony guest, and fencing.
+#: Tools that only some labs need: a telephony guest, fencing, and Open vSwitch.
 TELEPHONY_TOOLS = ("sipp",)
 FENCING_TOOLS = ("fence_virtd",)
+SWITCH_TOOLS = ("ovs-vswitchd", "ovsdb-server")
 PACKAGES_REMEDY = "Run any task through ./inv, which installs what is missing (the list is packages.txt)"
 
 
@@ -90,6 +99,7 @@ class HostFacts:
         links: names of all network devices.
         domains, networks, pools: the host's libvirt objects by name.
         images_baked: whether the image cache holds anything.
+        is_root: whether this is root, who alone can make network devices.
     """
 
     architecture: str
@@ -106,6 +116,7 @@ class HostFacts:
     networks: Mapping[str, Owned] = field(default_factory=dict)
     pools: Mapping[str, Owned] = field(default_factory=dict)
     images_baked: bool = False
+    is_root: bool = True
 
 
 def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False) -> list[Finding]:
@@ -127,6 +138,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
         *_routes(lab, facts),
         *_names(lab, facts),
         *_bridges(lab, facts),
+        *_switch(lab, facts),
     ]
 
 
@@ -197,6 +209,7 @@ def _tools(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
         for tool in facts.tools
         if (tool not in TELEPHONY_TOOLS or any(guest.service == "telephony" for guest in lab.guests))
         and (tool not in FENCING_TOOLS or lab.fencing.method == "fence_virt")
+        and (tool not in SWITCH_TOOLS or lab.network.switch == "openvswitch")
     ]
     for tool in needed:
         version = facts.tools[tool]
@@ -216,8 +229,10 @@ def _aged(name: str, version: str, message: str) -> Finding:
 
 
 def _routes(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
-    subnets = (("service", lab.network.service_subnet), ("management", lab.network.management_subnet))
+    subnets = [("service", lab.network.service_subnet), ("management", lab.network.management_subnet)]
     bridges = {bridge_name(lab.name, role) for role, _ in subnets}
+    bridges |= {vlan_port_name(lab.name, vlan.number) for vlan in lab.network.vlans}
+    subnets += [(f"VLAN {vlan.number}", vlan.subnet) for vlan in lab.network.vlans]
     remedy = "Choose other subnets in the topology, or another --name (subnets follow from it)"
     for role, subnet in subnets:
         name = f"{role} subnet"
@@ -264,6 +279,12 @@ def _bridges(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
                 f"a network device {bridge} exists that is not of libvirt's network {network_name(lab.name, role)}"
             )
             yield Finding("bridges", "failure", message, f"Remove it (ip link del {bridge}), or choose another --name")
+
+
+def _switch(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    if lab.network.switch == "openvswitch" and not facts.is_root:
+        message = "network.switch openvswitch makes network devices, which only root may do"
+        yield Finding("switch", "failure", message, "Run the command as root, or use switch: bridge")
 
 
 def _running(facts: HostFacts, domain: str) -> bool:

@@ -19,6 +19,7 @@ from lab.core.topology_document import (
 from lab.core.topology_errors import understand
 from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
 from lab.core.topology_software import check_software
+from lab.core.topology_switch import vlans_of
 from lab.core.topology_values import LAB_NAME
 from lab.core.yaml_text import Path, Reading, read_yaml
 
@@ -157,6 +158,8 @@ def _resolved(document: TopologyDocument, name: str, source: str) -> model.Lab:
             xmit_hash_policy=network.xmit_hash_policy,
             lacp_rate=network.lacp_rate,
             zone=network.zone,
+            switch=network.switch,
+            vlans=vlans_of(document, name, service_subnet, management_subnet),
         ),
         storage=_storage(document.storage),
         cluster=_cluster(document.cluster),
@@ -216,6 +219,7 @@ def _guest(name: str, index: int, guest: GuestDocument, image: ImageDocument) ->
             disk_mib=study.disk,
             availability_percent=study.availability_percent,
         ),
+        vlan=guest.vlan or 0,
     )
 
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 from lab.core.addressing import slot
 from lab.core.errors import Problem
 from lab.core.topology_document import BUILT_IN_IMAGES, GuestDocument, ImageDocument, NetworkDocument, TopologyDocument
+from lab.core.topology_switch import switch_rule
 from lab.core.units import shortened
 from lab.core.yaml_text import Path, Reading, dotted
 
@@ -197,28 +198,6 @@ def _subnets(has: Understood) -> Iterator[Problem]:
         )
 
 
-def _switch(has: Understood) -> Iterator[Problem]:
-    network = has.document.network
-    if network.switch == "openvswitch":
-        yield has.problem(("network", "switch"), "openvswitch is not supported yet", "Use switch: bridge")
-        return
-    if not has.sound("network", "switch"):
-        return
-    if network.bond_mode == "802.3ad":
-        yield has.problem(
-            ("network", "bond_mode"),
-            "802.3ad needs a switch that speaks LACP, and a Linux bridge does not",
-            "Use bond_mode: active-backup until switch: openvswitch is supported",
-        )
-    for name, guest in has.document.guests.items():
-        if guest.vlan is not None:
-            yield has.problem(
-                ("guests", name, "vlan"),
-                f"the tagged VLAN {guest.vlan} needs network.switch openvswitch, which is not supported yet",
-                "Remove vlan from this guest",
-            )
-
-
 def _disks(has: Understood) -> Iterator[Problem]:
     if not has.sound("nodes", "storage_disk") or not has.document.nodes:
         return
@@ -303,7 +282,7 @@ RULES: tuple[Callable[[Understood], Iterator[Problem]], ...] = (
     _image_references,
     _image_sources,
     _subnets,
-    _switch,
+    switch_rule,
     _disks,
     _memory,
     _storage,

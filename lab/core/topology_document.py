@@ -36,7 +36,6 @@ from lab.core.topology_values import (
 DEFAULT_POOL = IPv4Network("10.64.0.0/10")
 Suite = Literal["bullseye", "bookworm", "trixie"]
 System = Literal["debian", "ubuntu-14.04", "ubuntu-22.04", "ubuntu-24.04"]
-Switch = Literal["bridge", "openvswitch"]
 HashPolicy = Literal["layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4"]
 
 
@@ -93,7 +92,7 @@ class GuestDocument(Section):
         "Name of its image in the section images; guest- and the service when left out.", None
     )
     vlan: int | None = setting(
-        "Tagged VLAN of its network card; needs network.switch openvswitch, which is not supported yet.",
+        "Tagged VLAN of its network card, in a /24 of its own; needs network.switch openvswitch.",
         None,
         ge=1,
         le=4094,
@@ -124,9 +123,13 @@ class NetworkDocument(Section):
     management_subnet: Annotated[IPv4Network, Subnet(only_prefix=24)] | None = setting(
         "Pins the /24 of the management network cards, used by the tool and by fencing only.", None
     )
-    switch: Switch = setting("What joins the nodes on the host; openvswitch is not supported yet.", "bridge")
+    switch: model.SwitchKind = setting(
+        "What joins the nodes on the host: a Linux bridge, or Open vSwitch, which speaks LACP and knows VLANs.",
+        model.Network.switch,
+    )
     bond_mode: model.BondMode = setting(
-        "Mode of the bond; 802.3ad needs a switch that speaks LACP, which a bridge does not.", model.Network.bond_mode
+        "Mode of the bond; 802.3ad needs switch openvswitch, because a bridge does not speak LACP.",
+        model.Network.bond_mode,
     )
     miimon: Annotated[int, milliseconds(10, 10_000)] = setting(
         "Link monitoring interval of the bond.", model.Network.miimon_ms, "ms"

@@ -31,6 +31,8 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "mke2fs": ("-V",),
     "dnsmasq": ("--version",),
     "fence_virtd": ("-h",),
+    "ovs-vswitchd": ("--version",),
+    "ovsdb-server": ("--version",),
     "sipp": ("-v",),
     "ssh": ("-V",),
     "zstd": ("--version",),
@@ -67,6 +69,7 @@ def gather(uri: str = "") -> HostFacts:
         networks=held["networks"],
         pools=held["pools"],
         images_baked=_holds_anything(CACHE),
+        is_root=os.geteuid() == 0,
     )
 
 

@@ -2,6 +2,9 @@
 
 Cables and throttles are changed for the running domain and for its definition: fencing destroys and starts a domain,
 and a cable that was pulled stays pulled when that happens.
+
+A cable has two ends. Where the other one is a port of the lab's own switch, that loses its link as well: a switch that
+is not told sends on into nothing until LACP's patience is over.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from lab.core.errors import LabError
+from lab.drivers import switch_devices
 from lab.drivers.hypervisor import Hypervisor
 
 LIVE = int(libvirt.VIR_DOMAIN_AFFECT_LIVE)
@@ -50,7 +54,8 @@ def links_down(hypervisor: Hypervisor, name: str) -> list[str]:
             found |= {
                 _nic(interface)
                 for interface in document.iterfind("./devices/interface")
-                if (link := interface.find("link")) is not None and link.get("state") == "down"
+                if ((link := interface.find("link")) is not None and link.get("state") == "down")
+                or ((port := _switch_port(interface)) and switch_devices.is_pulled(port))
             }
         return sorted(found)
 
@@ -72,6 +77,8 @@ def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
         for flags, document in _documents(domain):
             for interface in document.iterfind("./devices/interface"):
                 if _nic(interface) == nic:
+                    if port := _switch_port(interface):
+                        switch_devices.set_cable(port, plugged=up)
                     _set_state(interface, "up" if up else "down")
                     domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
                     break
@@ -111,6 +118,12 @@ def _documents(domain: Any) -> list[tuple[int, ElementTree.Element]]:
 def _nic(interface: ElementTree.Element) -> str:
     alias = interface.find("alias")
     return (alias.get("name", "") if alias is not None else "").removeprefix("ua-")
+
+
+def _switch_port(interface: ElementTree.Element) -> str:
+    """Name of the other end, where it is a device that libvirt leaves alone: a port of the lab's own switch."""
+    target = interface.find("target")
+    return target.get("dev", "") if target is not None and target.get("managed") == "no" else ""
 
 
 def _set_state(interface: ElementTree.Element, state: str) -> None:

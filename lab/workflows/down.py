@@ -19,6 +19,7 @@ from lab.doors.clock import now_s
 from lab.doors.progress import open_reporter
 from lab.drivers import fencing, kept_saves
 from lab.drivers.hypervisor import Hypervisor
+from lab.workflows import switching
 from lab.workflows.host_side import fence_configuration
 from lab.workflows.keeping import Keeping
 from lab.workflows.keeping import keep as saves_to_keep
@@ -85,6 +86,7 @@ def _remove(lab: Lab, folder: Path, *, keep: bool) -> tuple[list[str], Keeping]:
     try:
         keeping = saves_to_keep(lab, folder, hypervisor) if keep else Keeping(None)
         removed += _remove_from_libvirt(lab.name, hypervisor)
+        removed += ["Open vSwitch"] if switching.remove(lab.name, folder) else []
         if keeping.kept is None:
             own_pool = str(addressing.pool_uuid(lab.name, "host"))
             removed += ["kept saves"] if kept_saves.discard(lab.name) else []

@@ -60,7 +60,9 @@ def make_links(stage: Stage, plan: FaultPlan) -> None:
     """Pull one cable of the bond, the active one, or both."""
     nics = list(LEGS.values())
     if plan.fault.detail == "one":
-        active = _bond(stage, plan).active
+        bond = _bond(stage, plan)
+        # In 802.3ad all legs are active; then it is the first one with a link.
+        active = bond.active or next((leg.name for leg in bond.legs if leg.up), "")
         if active not in LEGS:
             raise LabError(f"the bond of {plan.node.name} has no active leg", remedy="./inv lab.heal", exit_code=2)
         nics = [LEGS[active]]
@@ -74,8 +76,9 @@ def prove_links(stage: Stage, plan: FaultPlan) -> str:
     def seen() -> str | None:
         bond = _bond(stage, plan)
         down = [leg.name for leg in bond.legs if not leg.up]
-        if plan.fault.detail == "one" and len(down) == 1 and bond.active not in ("", *down):
-            return f"{down[0]} has no link in the bond, {bond.active} is active"
+        rest = bond.active or next((leg.name for leg in bond.legs if leg.up), "")
+        if plan.fault.detail == "one" and len(down) == 1 and rest not in ("", *down):
+            return f"{down[0]} has no link in the bond, {rest} is active"
         if plan.fault.detail == "both" and len(down) == len(bond.legs):
             return f"{' and '.join(down)} have no link in the bond"
         return None

@@ -14,7 +14,7 @@ from lab.core.service_result import all_served
 from lab.doors.clock import Deadline, now_s, wait_until
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, machine_faults
-from lab.workflows import host_side, observe, pending, serving, split_brain
+from lab.workflows import host_side, observe, pending, serving, split_brain, switching
 from lab.workflows.fault_on_host import REFUSING
 from lab.workflows.fault_stage import Stage, words_of
 from lab.workflows.opening import opened
@@ -90,6 +90,8 @@ def undo_on_host(stage: Stage) -> list[str]:
     """Fencing first: a node that is woken up may have to be fenced at once. Returns what was undone."""
     session, hypervisor = stage.session, stage.hypervisor
     done: list[str] = []
+    if switching.ensure(session):
+        done.append("the switch is started")
     refusing = host_side.fence_configuration(session.folder).with_name(REFUSING)
     if fencing.stop(refusing):
         done.append("the fencing daemon that refused is ended")
@@ -121,6 +123,9 @@ def host_remains(stage: Stage) -> list[str]:
         found.append("the lab's fencing daemon does not run")
     if fencing.processes(own.with_name(REFUSING)):
         found.append("a fencing daemon runs that refuses")
+    switch = switching.look(session)
+    if switch is not None and switch.failure:
+        found.append(switch.failure)
     for node in session.lab.nodes:
         domain = stage.domain(node)
         found += [f"{node.name}: no link on {nic}" for nic in machine_faults.links_down(hypervisor, domain)]

@@ -12,6 +12,7 @@ from lab.doors.clock import Deadline, wait_until
 from lab.drivers import fencing
 from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import CACHE_POOL_PATH, image_files, planned_images
+from lab.workflows import switching
 from lab.workflows.options import ROOT
 from lab.workflows.session import Session
 
@@ -24,6 +25,7 @@ def ensure_networks(session: Session, hypervisor: Hypervisor, tree: dict[str, by
     """The service network first: starting it also makes libvirt's own folder for network state."""
     for role in ("service", "management"):
         hypervisor.ensure_network(tree[f"libvirt/networks/{role}.xml"].decode())
+    switching.ensure(session)
 
 
 def ensure_host_objects(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes]) -> None:
@@ -36,6 +38,7 @@ def ensure_host_objects(session: Session, hypervisor: Hypervisor, tree: Mapping[
     """
     for role in ("service", "management"):
         hypervisor.ensure_network(tree[f"libvirt/networks/{role}.xml"].decode())
+    switching.ensure(session)
     hypervisor.ensure_pool(CACHE_POOL_XML)
     hypervisor.ensure_pool(tree["libvirt/pool.xml"].decode())
 

@@ -20,7 +20,7 @@ from lab.doors.clock import now_s
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, kept_saves, snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
-from lab.workflows import host_side, keeping, observe, pending, serving
+from lab.workflows import host_side, keeping, observe, pending, serving, switching
 from lab.workflows.down import close_connections
 from lab.workflows.options import Options, load_lab
 from lab.workflows.session import Session, kept_state, open_session
@@ -217,11 +217,12 @@ def wait_back(session: Session) -> float:
         serving.wait_quickly_served(session)
         return now_s()
 
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
         served_s = pool.submit(served)
         others: list[Future[Any]] = [
             pool.submit(set_clocks, session),
             pool.submit(observe.wait_healthy, session),
+            pool.submit(switching.wait_negotiated, session),
         ]
     for future in others:
         future.result()

@@ -11,7 +11,7 @@ from lab.core.health import NodeFacts
 from lab.core.outcome import Outcome
 from lab.core.service_result import ProbeResult
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import observe, serving
+from lab.workflows import observe, serving, switching
 from lab.workflows.options import Options
 from lab.workflows.session import Session, open_session
 
@@ -35,9 +35,11 @@ def status(options: Options) -> Outcome:
         answers = serving.ask(session, thorough=False) if on else []
         problems = look.problems(session.lab) if on else ["the lab is halted"]
         problems += [answer.as_line() for answer in answers if not answer.ok]
+        switch = switching.look(session) if on else None
+        problems += switch.problems if switch else []
         return Outcome(
-            _text(session, states, look, answers, problems),
-            _document(session, states, look, answers, problems),
+            _text(session, states, look, answers, problems, switch=switch),
+            _document(session, states, look, answers, problems, switch=switch),
             ok=not problems,
         )
 
@@ -61,6 +63,8 @@ def _text(
     look: observe.Look,
     answers: list[ProbeResult],
     problems: list[str],
+    *,
+    switch: switching.SwitchLook | None,
 ) -> str:
     lab = session.lab
     fencing = lab.fencing.method
@@ -73,6 +77,8 @@ def _text(
             f"  online {', '.join(cluster.online) or 'nobody'}; quorum {'yes' if cluster.quorum else 'NO'}; "
             f"coordinator {cluster.coordinator or 'none'}; failed actions {len(cluster.failed_actions)}",
         ]
+    if switch is not None:
+        lines += ["Switch", f"  {switch.text}"]
     lines.append("Guests")
     for guest in lab.guests:
         home = "at home" if _place(session, look, guest.domain) == guest.home else f"home is {guest.home}"
@@ -109,10 +115,12 @@ def _document(
     look: observe.Look,
     answers: list[ProbeResult],
     problems: list[str],
+    *,
+    switch: switching.SwitchLook | None,
 ) -> dict[str, object]:
     lab = session.lab
     cluster = look.cluster
-    return {
+    document: dict[str, object] = {
         "lab": lab.name,
         "accelerator": lab.accelerator,
         "time_scale": lab.time_scale,
@@ -142,3 +150,13 @@ def _document(
         },
         "services": [answer.as_document() for answer in answers],
     }
+    if switch is not None:
+        document["switch"] = {
+            "kind": "openvswitch",
+            "lacp": {
+                name: {member.name: member.carries for member in bond.members} for name, bond in switch.bonds.items()
+            },
+            "vlans": {port.vlan: str(port.address.ip) for port in switch.plan.host_ports},
+            "problems": switch.problems,
+        }
+    return document

@@ -15,7 +15,19 @@ from lab.core.service_result import ProbeResult, all_served
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import cluster, guests, host_side, keeping, nodes, observe, pending, serving, snapshot, storage
+from lab.workflows import (
+    cluster,
+    guests,
+    host_side,
+    keeping,
+    nodes,
+    observe,
+    pending,
+    serving,
+    snapshot,
+    storage,
+    switching,
+)
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence
@@ -100,6 +112,7 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
     answers = serving.wait_served(session)
     with session.reporter.step("cluster healthy"):
         observe.wait_healthy(session)
+        switching.wait_negotiated(session)
     if save:
         snapshot.save_ready(session, hypervisor)
     return answers

@@ -41,6 +41,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("copy")
     for name in ("inv", "packages.txt"):
         shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / "topologies", root / "topologies")
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     only_invoke = [line for line in lock if line.startswith("invoke==")]
     (root / "requirements.txt").write_text("\n".join(only_invoke) + "\n", encoding="utf-8")
@@ -221,13 +222,37 @@ def test_daemons_are_for_driver_tests_alone(
         assert not {name for line in notes for name in line.split()} & set(DAEMONS)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lab.up", "-t", "switch"),
+        ("lab.doctor", "-tswitch", "--json"),
+        ("lab.up", f"--topology={ROOT}/topologies/switch.yaml"),
+        ("lab.up", "--topology", "switch"),
+    ],
+)
+def test_open_vswitch_is_for_topologies_that_want_it_and_is_not_started(
+    lacking: Lacking, words: tuple[str, ...]
+) -> None:
+    _, notes, _ = lacking(*words)
+    (line,) = [line for line in notes if "openvswitch-switch" in line.split()]
+    assert line.startswith("no-start-101 ")
+
+
+@pytest.mark.parametrize("words", [("lab.up",), ("lab.up", "-t", "smoke"), ("test.unit",)])
+def test_other_topologies_need_no_open_vswitch(lacking: Lacking, words: tuple[str, ...]) -> None:
+    _, notes, _ = lacking(*words)
+    assert notes
+    assert not [line for line in notes if "openvswitch-switch" in line.split()]
+
+
 def test_every_package_has_a_known_group_and_a_reason() -> None:
     lines = (ROOT / "packages.txt").read_text(encoding="utf-8").splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert entries
     for line in entries:
         words, _, reason = line.partition("#")
-        assert words.split()[0] in ("python", "lab", "test", "daemons"), line
+        assert words.split()[0] in ("python", "lab", "test", "daemons", "switch"), line
         assert len(words.split()) == 2, line
         assert reason.strip(), line
 

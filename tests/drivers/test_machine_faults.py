@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import LabError
-from lab.drivers import machine_faults
+from lab.doors.clock import Deadline, wait_until
+from lab.drivers import machine_faults, switch_devices
 from lab.drivers.hypervisor import Hypervisor
 
 NAME = f"faulttest{os.getpid()}"
@@ -21,7 +22,13 @@ DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <target dev='vda' bus='virtio'/></disk>
 <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/><alias name='ua-leg1'/></interface>
 <interface type='user'><mac address='52:54:00:00:00:02'/><model type='virtio'/><alias name='ua-leg2'/></interface>
+{switched}
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
+TAP = f"flt{os.getpid() % 100_000}-n1l1"
+SWITCHED = (
+    f"<interface type='ethernet'><mac address='52:54:00:00:00:03'/><target dev='{TAP}' managed='no'/>"
+    "<model type='virtio'/><alias name='ua-switched'/></interface>"
+)
 
 
 @pytest.fixture
@@ -32,12 +39,14 @@ def hypervisor() -> Iterator[Hypervisor]:
     try:
         connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
         connected.upload_volume(NAME, "disk", bytes(1 << 20))
-        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4()))
+        switch_devices.make_leg(TAP)
+        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4(), switched=SWITCHED))
         connected.start(NAME)
         yield connected
     finally:
         connected.remove_domain(NAME)
         connected.remove_pool(NAME)
+        switch_devices.delete(TAP)
         connected.close()
 
 
@@ -60,6 +69,28 @@ def test_a_pulled_cable_stays_pulled_when_the_domain_is_fenced(hypervisor: Hyper
     assert machine_faults.links_down(hypervisor, NAME) == ["leg2"]
     machine_faults.set_link(hypervisor, NAME, "leg2", up=True)
     assert machine_faults.links_down(hypervisor, NAME) == []
+
+
+def test_a_pulled_cable_of_the_switch_has_two_ends(hypervisor: Hypervisor) -> None:
+    """libvirt leaves the switch's end alone: what it does to its own does not show there, and starting it neither."""
+
+    def carrier() -> bool:
+        return (switch_devices.DEVICES / TAP / "operstate").read_text().strip() == "up"
+
+    wait_until(carrier, what="the tap to have a carrier", deadline=Deadline.after(5))
+    machine_faults.set_link(hypervisor, NAME, "switched", up=False)
+    assert switch_devices.is_pulled(TAP)
+    assert not carrier()
+    hypervisor.power_off(NAME)
+    hypervisor.start(NAME)
+    assert switch_devices.is_pulled(TAP)
+    assert machine_faults.links_down(hypervisor, NAME) == ["switched"]
+    machine_faults.set_link(hypervisor, NAME, "switched", up=True)
+    wait_until(carrier, what="the tap to have a carrier", deadline=Deadline.after(5))
+    assert machine_faults.links_down(hypervisor, NAME) == []
+    # One end alone, as a killed run leaves it, is a pulled cable, too.
+    switch_devices.set_cable(TAP, plugged=False)
+    assert machine_faults.links_down(hypervisor, NAME) == ["switched"]
 
 
 def test_a_disk_is_throttled_and_let_go(hypervisor: Hypervisor) -> None:

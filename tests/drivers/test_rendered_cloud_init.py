@@ -8,9 +8,9 @@ import pytest
 import yaml
 from cloud_init_trees import FIRST_WITH_NETWORK_SCHEMA, CloudInit, unpacked
 
-from tests.golden.example import example_lab, lab_of, rendered, unlike_lab
+from tests.golden.example import example_lab, lab_of, rendered, switch_lab, unlike_lab
 
-TREES = {"two-node": rendered(example_lab()), "kvm-unfenced": rendered(unlike_lab())}
+TREES = {"two-node": rendered(example_lab()), "kvm-unfenced": rendered(unlike_lab()), "switch": rendered(switch_lab())}
 SEEDS = [pytest.param(tree, node, id=f"{name}:{node}") for name, tree in TREES.items() for node in ("brina", "piova")]
 #: cloud-init leaves out settings that are zero; /etc/network/interfaces, which takes over, has them.
 LEFT_OUT = {("bridge_fd", "0"), ("bridge_maxwait", "0")}
@@ -82,7 +82,8 @@ def test_first_boot_has_the_network_of_the_study(
         argv = ("devel", "net-convert", "-p", document, "-k", "yaml", "-d", str(out), "-D", "debian", "-O", "eni")
         cloud_init.run(*argv)
         first_boot = interfaces((out / "etc/network/interfaces.d/50-cloud-init").read_text())
-        assert set(first_boot) == set(study) == {"lo", "eth0", "eth1", "eth2", "bond0", "br0"}
+        vlan = {"bond0.42", "br42"} if tree is TREES["switch"] else set()
+        assert set(first_boot) == set(study) == {"lo", "eth0", "eth1", "eth2", "bond0", "br0"} | vlan
         for name, settings in study.items():
             assert settings - LEFT_OUT <= first_boot[name], name
         assert first_boot["br0"] <= study["br0"]

@@ -8,7 +8,7 @@ import pytest
 
 from lab.core import addressing
 from lab.doors.process import run
-from tests.golden.example import ROOT, at_subnets, example_lab, rendered
+from tests.golden.example import ROOT, at_subnets, example_lab, rendered, switch_lab
 
 LAB = example_lab()
 HOSTS = {
@@ -35,6 +35,15 @@ def test_every_host_is_reached_from_the_labs_own_address(host: str, tmp_path: Pa
     assert said["identitiesonly"] == "yes"
     assert said["controlmaster"] == "auto"
     assert said["controlpersist"] == "60"
+
+
+def test_a_guest_in_a_vlan_is_reached_from_the_hosts_address_there(tmp_path: Path) -> None:
+    lab = switch_lab()
+    (tmp_path / "ssh_config").write_bytes(rendered(lab)["ssh_config"])
+    output = run(["ssh", "-G", "-F", str(tmp_path / "ssh_config"), "SimplesIP"], timeout_s=20).stdout
+    said = dict(line.split(" ", 1) for line in output.splitlines())
+    (vlan,) = lab.network.vlans
+    assert (said["hostname"], said["bindaddress"]) == (str(vlan.subnet[22]), str(vlan.subnet[1]))
 
 
 def test_no_control_path_is_too_long() -> None:

@@ -47,6 +47,15 @@ def test_checks_of_all_services_are_made_for_the_default_lab() -> None:
         assert [check for check in checks if check.startswith(f"test_{service}")], service
 
 
+def test_checks_follow_the_topologys_switch() -> None:
+    bridged = collected(Options(topology=TOPOLOGIES / "smoke.yaml"))
+    switched = collected(Options(topology=TOPOLOGIES / "switch.yaml"))
+    assert not [check for check in bridged if "lacp" in check or "of_a_vlan" in check or "test_switch" in check]
+    assert "test_lacp_is_negotiated_on_every_leg" in switched
+    assert "test_vlan_has_only_its_members[42]" in switched
+    assert [check for check in switched if "[none]" in check] == []
+
+
 @pytest.mark.parametrize("fenced", [True, False])
 def test_checks_follow_the_topologys_fencing(tmp_path: Path, fenced: bool) -> None:
     topology = tmp_path / "mine.yaml"

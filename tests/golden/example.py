@@ -16,6 +16,7 @@ from lab.drivers.seed import make_iso
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOPOLOGY = "topologies/two-node.yaml"
+SWITCH_TOPOLOGY = "topologies/switch.yaml"
 POOL = IPv4Network("10.64.0.0/10")
 
 
@@ -23,6 +24,12 @@ POOL = IPv4Network("10.64.0.0/10")
 def example_lab() -> Lab:
     """The default lab, emulated."""
     return parse_topology((ROOT / TOPOLOGY).read_text(), source=TOPOLOGY)
+
+
+@cache
+def switch_lab() -> Lab:
+    """The lab with Open vSwitch: LACP, and telephony in a VLAN."""
+    return parse_topology((ROOT / SWITCH_TOPOLOGY).read_text(), source=SWITCH_TOPOLOGY)
 
 
 def unlike_lab() -> Lab:

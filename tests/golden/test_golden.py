@@ -23,7 +23,7 @@ import pytest
 from lab.core.model import Lab
 from lab.core.render import is_secret
 from lab.doors.process import run
-from tests.golden.example import ROOT, example_lab, example_secrets, lab_of, rendered, unlike_lab
+from tests.golden.example import ROOT, example_lab, example_secrets, lab_of, rendered, switch_lab, unlike_lab
 
 HERE = Path(__file__).parent
 #: Of the second lab only the files are recorded in which a choice of the topology shows.
@@ -56,6 +56,20 @@ UBUNTU = (
     "nodes/brina/files/usr/local/sbin/lab-packages",
     "nodes/brina/meta-data",
     "nodes/brina/user-data",
+)
+#: And of the third, those in which its switch shows: bonds, tagged bridges, and where the guests live.
+SWITCHED = (
+    "guests/passata/domain.xml",
+    "guests/simplesip/domain.xml",
+    "known_hosts",
+    "libvirt/domains/brina.xml",
+    "libvirt/domains/piova.xml",
+    "libvirt/networks/service.xml",
+    "nodes/brina/files/etc/hosts",
+    "nodes/brina/files/etc/lab/lab.json",
+    "nodes/brina/files/etc/network/interfaces",
+    "nodes/brina/network-config",
+    "ssh_config",
 )
 
 
@@ -128,6 +142,18 @@ def test_every_choice_renders_to_the_recorded_files(renew: bool) -> None:
 def test_other_topologies_render_to_the_recorded_files(topology: str, paths: tuple[str, ...], renew: bool) -> None:
     tree = rendered(lab_of(topology))
     compare(HERE / topology, {path: tree[path] for path in paths}, renew)
+
+
+def test_lab_with_a_switch_renders_to_the_recorded_files(renew: bool) -> None:
+    tree = rendered(switch_lab())
+    compare(HERE / "switch", {path: tree[path] for path in SWITCHED}, renew)
+    with tarfile.open(fileobj=io.BytesIO(tree["guests/simplesip/seed.tar"])) as archive:
+        told = {entry.name: (archive.extractfile(entry) or io.BytesIO()).read().decode() for entry in archive}
+    vlan = switch_lab().network.vlans[0].subnet
+    assert told["etc/lab/network"] == f"ADDRESS={vlan[22]}/24\nGATEWAY={vlan[1]}\nDOMAIN=provider.example\n"
+    # Nobody else lives there, and there is no way out.
+    assert "passata" not in told["etc/hosts"] and "brina" not in told["etc/hosts"]
+    assert "nameserver" not in told["etc/resolv.conf"]
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,17 @@ LOOK_LIMIT_S = 80.0
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "service(kind): made for the guests with this service")
     config.addinivalue_line("markers", "fencing(on): made only for a lab with (or without) fencing")
+    config.addinivalue_line("markers", "switch(kind): made only for a lab with this switch")
     config.addinivalue_line("markers", "left_out: the topology has nothing that this test is about")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "node" in metafunc.fixturenames:
         metafunc.parametrize("node", PLAN.nodes, ids=PLAN.node_names)
+    if "vlan" in metafunc.fixturenames:
+        nothing = [pytest.param(None, marks=pytest.mark.left_out)]
+        vlans = PLAN.network.vlans
+        metafunc.parametrize("vlan", vlans or nothing, ids=[str(vlan.number) for vlan in vlans] or ["none"])
     if "guest" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("service")
         guests = [guest for guest in PLAN.guests if mark is None or guest.service in mark.args]
@@ -51,6 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     def made_for_this_lab(item: pytest.Item) -> bool:
         mark = item.get_closest_marker("fencing")
+        switch = item.get_closest_marker("switch")
+        if switch is not None and switch.args[0] != PLAN.network.switch:
+            return False
         return not item.get_closest_marker("left_out") and (
             mark is None or mark.args[0] == (PLAN.fencing.method != "none")
         )

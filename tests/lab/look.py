@@ -158,7 +158,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
     peer = next(other for other in lab.nodes if other.name != node.name)
     mount = shlex.quote(storage.mount_point)
     cluster = f"/sys/kernel/config/cluster/{storage.ocfs2_cluster}"
-    names = [*lab.node_names, *(guest.domain for guest in lab.guests)]
+    names = [*lab.node_names, *(guest.domain for guest in lab.guests if not guest.vlan)]
     # These names are those of lab.workflows.observe, so that its judgement of health can read this look, too.
     questions = {name: text % {"mount_point": storage.mount_point} for name, text in SECTIONS.items()}
     return questions | {
@@ -183,6 +183,9 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "addresses": "ip -j address",
         "routes": "ip -j -4 route",
         "stp": "cat /sys/class/net/br0/bridge/stp_state",
+        "ports of all bridges": "for b in /sys/class/net/br*; do for p in $b/brif/*; do echo ${b##*/} ${p##*/} "
+        "$(cat $p/state); done; done",
+        "vlans": "cat /proc/net/vlan/config 2>/dev/null || true",
         "bridge ports": "cd /sys/class/net/br0/brif && for p in *; do echo $p $(cat $p/state); done",
         "names": f"getent hosts {quoted(names)}",
         "sysctl": f"sysctl -n {quoted(KERNEL_SETTINGS)}",

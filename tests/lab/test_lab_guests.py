@@ -60,11 +60,11 @@ def test_guest_knows_its_name(guest: Guest, inside: Look) -> None:
 
 
 def test_guest_has_its_address(lab: Lab, guest: Guest, inside: Look) -> None:
-    prefix = lab.network.service_subnet.prefixlen
+    prefix = addressing.guest_subnet(lab, guest).prefixlen
     assert f"inet {addressing.guest_ip(lab, guest)}/{prefix} " in inside.text("address")
     assert len(inside.lines("address")) == 1
     assert inside.text("mac") == addressing.guest_mac(lab, guest)
-    assert f"default via {addressing.service_gateway(lab)} " in inside.text("route") + " "
+    assert f"default via {addressing.guest_gateway(lab, guest)} " in inside.text("route") + " "
 
 
 def test_guest_has_the_size_that_the_topology_says(guest: Guest, inside: Look) -> None:
@@ -95,9 +95,13 @@ def test_guests_personal_files_are_those_of_the_lab(
     assert different == []
 
 
-def test_guests_resolve_names_with_the_labs_recursive_servers(lab: Lab, inside: Look) -> None:
+def test_guests_resolve_names_with_the_labs_recursive_servers(lab: Lab, guest: Guest, inside: Look) -> None:
     found = re.findall(r"^nameserver (\S+)$", inside.text("resolver"), flags=re.MULTILINE)
-    assert found == [str(addressing.guest_ip(lab, guest)) for guest in lab.guests if guest.service == "dns"]
+    assert found == [
+        str(addressing.guest_ip(lab, other))
+        for other in lab.guests
+        if other.service == "dns" and other.vlan == guest.vlan
+    ]
 
 
 def test_daemon_runs_as_its_own_user(guest: Guest, inside: Look) -> None:

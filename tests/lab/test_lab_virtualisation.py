@@ -81,7 +81,7 @@ def test_guest_is_defined_as_the_topology_says(lab: Lab, guest: Guest, seen: Loo
     assert (root.findtext("memory"), attribute(root, "memory", "unit")) == (str(guest.memory_mib), "MiB")
     assert root.findtext("vcpu") == str(guest.vcpus)
     assert attribute(root, "devices/interface/mac", "address") == addressing.guest_mac(lab, guest)
-    assert attribute(root, "devices/interface/source", "bridge") == "br0"
+    assert attribute(root, "devices/interface/source", "bridge") == addressing.guest_bridge(guest)
     assert disks(root) == expected_disks(lab, guest)
 
 

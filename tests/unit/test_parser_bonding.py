@@ -34,6 +34,29 @@ def test_a_leg_without_a_link_is_seen() -> None:
     assert (bond.legs[0].up, bond.legs[0].failures, bond.legs[1].up) == (False, 3, True)
 
 
+def test_lacp_with_a_partner_is_one_aggregate_that_carries_on_both_legs() -> None:
+    bond = parse_bond((RECORDED / "lab-bonding-lacp.txt").read_text())
+    assert (bond.mode, bond.active, bond.partner_mac) == ("802.3ad", "", "22:ea:d1:13:8b:4e")
+    assert (bond.aggregator, bond.fast, bond.carrying) == (1, True, ("eth0", "eth1"))
+    assert [leg.aggregator for leg in bond.legs] == [1, 1]
+
+
+def test_a_leg_in_an_aggregate_of_its_own_does_not_carry() -> None:
+    """As on a Linux bridge: both links are up, and only one of them is used."""
+    head, second, rest = (RECORDED / "lab-bonding-lacp.txt").read_text().partition("Slave Interface: eth1")
+    alone = parse_bond(head + second + rest.replace("Aggregator ID: 1", "Aggregator ID: 2"))
+    assert [leg.up for leg in alone.legs] == [True, True]
+    assert alone.carrying == ("eth0",)
+    down = parse_bond(head + second + rest.replace("MII Status: up", "MII Status: down"))
+    assert down.carrying == ("eth0",)
+
+
+def test_the_active_leg_carries_alone_where_there_is_no_lacp() -> None:
+    bond = parse_bond(recorded())
+    assert bond.carrying == (bond.active,)
+    assert parse_bond(recorded().replace(f"Slave: {bond.active}", "Slave: None")).carrying == ()
+
+
 # Written after drivers/net/bonding/bond_procfs.c of the kernel; not recorded.
 LACP = """Ethernet Channel Bonding Driver: v6.1.0
 

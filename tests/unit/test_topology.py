@@ -207,6 +207,7 @@ SUM = "0123456789abcdef" * 4
         ("cluster.storage_timeout", "15 s", lambda lab: lab.cluster.storage_timeout_s, 15),
         ("cluster.migration_threshold", 2, lambda lab: lab.cluster.migration_threshold, 2),
         ("cluster.other_node_score", 7, lambda lab: lab.cluster.other_node_score, 7),
+        ("network.switch", "openvswitch", lambda lab: lab.network.switch, "openvswitch"),
         ("fencing.method", "none", lambda lab: lab.fencing.method, "none"),
         ("fencing.port", 1230, lambda lab: lab.fencing.port, 1230),
         ("timing.scale_under_tcg", 2.5, lambda lab: lab.time_scale, 2.5),
@@ -222,7 +223,7 @@ def test_every_setting_reaches_the_model(path: str, value: object, reach: Any, r
 
 
 def test_no_field_of_the_model_is_out_of_reach() -> None:
-    """Every field of a section's dataclass is set by a case above, by bond, DRBD or ring (one value each)."""
+    """Every field is set by a case above, by DRBD or ring (one value each), or by what needs the switch."""
     cases = test_every_setting_reaches_the_model.pytestmark[0].args[1]  # type: ignore[attr-defined]
     tried = {case[0].split(".", 1)[0] + "." + case[0].rsplit(".", 1)[1] for case in cases}
     sections = {
@@ -232,7 +233,7 @@ def test_no_field_of_the_model_is_out_of_reach() -> None:
         "fencing": model.Fencing,
         "timing": model.Timing,
     }
-    one_value_only = {"network.bond_mode", "storage.protocol", "cluster.rrp_mode"}
+    one_value_only = {"network.bond_mode", "network.vlans", "storage.protocol", "cluster.rrp_mode"}
     for section, kind in sections.items():
         for field in dataclasses.fields(kind):
             assert f"{section}.{re.sub(r'_(ms|s)$', '', field.name)}" in tried | one_value_only

@@ -169,7 +169,7 @@ def filled(text: str, lab: Lab, plan: FaultPlan | None = None, values: Mapping[s
     Args:
         text: of the script.
         lab: gives MOUNT, DRBD_PORT, RESOURCE, MINOR, GROUP, VOLUME.
-        plan: gives NODE, OWN, PEER (addresses on the service network), GUEST, GUEST_ADDRESS, AMOUNT.
+        plan: gives NODE, OWN, PEER (addresses on the service network), GUEST, GUEST_QUESTION, AMOUNT.
         values: further words, which win.
 
     Raises:
@@ -193,13 +193,20 @@ def filled(text: str, lab: Lab, plan: FaultPlan | None = None, values: Mapping[s
             "PEER": str(addressing.node_service_ip(lab, peer)),
             "AMOUNT": str(plan.amount),
             "GUEST": plan.guest.domain if plan.guest else "",
-            "GUEST_ADDRESS": str(addressing.guest_ip(lab, plan.guest)) if plan.guest else "",
+            "GUEST_QUESTION": _guest_question(lab, plan.guest) if plan.guest else "",
         }
     words |= values or {}
     unknown = sorted(set(_PLACEHOLDER.findall(text)) - words.keys())
     if unknown:
         raise LabError(f"a script of the catalogue has words that nobody fills in: {', '.join(unknown)}")
     return _PLACEHOLDER.sub(lambda match: words[match[1]], text)
+
+
+def _guest_question(lab: Lab, guest: Guest) -> str:
+    """A command of a node that a living guest answers; into a VLAN a node has no other way than the agent."""
+    if guest.vlan:
+        return f"""virsh -q qemu-agent-command {guest.domain} --timeout 5 '{{"execute": "guest-ping"}}'"""
+    return f"ping -q -c 2 -W 2 {addressing.guest_ip(lab, guest)}"
 
 
 def _amount(fault: Fault, given: int) -> int:

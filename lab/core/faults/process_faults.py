@@ -91,7 +91,7 @@ _HANGING = Fault(
     teaches="Who looks at a process only does not see that nobody is at home.",
     expected="The service is silent; libvirt calls the guest running, Pacemaker believes that, and nobody acts.",
     undo="a guest that runs and is silent on a healthy cluster is reset",
-    proof="libvirt on the node calls the guest running, and it answers no ping from there",
+    proof="libvirt on the node calls the guest running, and it answers neither a ping nor, in a VLAN, its agent",
     absence="the guest's service answers a client",
     hold_s=10,
     script=Script(
@@ -102,8 +102,8 @@ _HANGING = Fault(
         ),
         proof=(
             "state=$(virsh domstate @GUEST@)\n"
-            'for turn in 1 2 3 4 5 6; do ping -q -c 2 -W 2 @GUEST_ADDRESS@ > /dev/null || { test "$state" = running && '
-            '{ echo "libvirt: $state; no answer to ping"; exit 0; }; }; sleep 1; done; exit 1'
+            'for turn in 1 2 3 4 5 6; do @GUEST_QUESTION@ > /dev/null 2>&1 || { test "$state" = running && '
+            '{ echo "libvirt: $state; no answer from inside"; exit 0; }; }; sleep 1; done; exit 1'
         ),
     ),
 )

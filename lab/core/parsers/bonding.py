@@ -23,12 +23,14 @@ class Leg:
         up: whether its link is up in the eyes of the bond.
         mac: its permanent hardware address.
         failures: how often its link was lost.
+        aggregator: number of the aggregate that it belongs to (802.3ad only); 0 for none.
     """
 
     name: str
     up: bool
     mac: str
     failures: int
+    aggregator: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Bond:
         active: the leg in use; empty where all are.
         partner_mac: of the switch that speaks LACP (802.3ad only); zeros where none does.
         legs: in the kernel's order.
+        aggregator: number of the aggregate in use (802.3ad only); 0 for none.
+        fast: whether LACP asks for a word every second (802.3ad only).
     """
 
     mode: str
@@ -50,6 +54,15 @@ class Bond:
     active: str
     partner_mac: str
     legs: tuple[Leg, ...]
+    aggregator: int = 0
+    fast: bool = False
+
+    @property
+    def carrying(self) -> tuple[str, ...]:
+        """Names of the legs that frames go through: those with a link, in 802.3ad those of the aggregate in use."""
+        if self.mode == "802.3ad":
+            return tuple(leg.name for leg in self.legs if leg.up and leg.aggregator == self.aggregator)
+        return (self.active,) if self.active else ()
 
 
 def parse_bond(text: str) -> Bond:
@@ -68,6 +81,8 @@ def parse_bond(text: str) -> Bond:
         active=fields.get("Currently Active Slave", "").replace("None", ""),
         partner_mac=fields.get("Partner Mac Address", ""),
         legs=tuple(_leg(_fields(leg)) for leg in legs),
+        aggregator=_optional(fields, "Aggregator ID"),
+        fast=fields.get("LACP rate", "") == "fast",
     )
 
 
@@ -77,6 +92,7 @@ def _leg(fields: dict[str, str]) -> Leg:
         up=_field(fields, "MII Status") == "up",
         mac=_field(fields, "Permanent HW addr"),
         failures=_number(fields, "Link Failure Count"),
+        aggregator=_optional(fields, "Aggregator ID"),
     )
 
 
@@ -93,6 +109,12 @@ def _field(fields: dict[str, str], name: str) -> str:
     if name not in fields:
         raise LabError(f"/proc/net/bonding cannot be read: no field {name!r}", remedy="See whether the bond is up")
     return fields[name]
+
+
+def _optional(fields: dict[str, str], name: str) -> int:
+    """A number that some modes and states do not have (``N/A``)."""
+    value = fields.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else 0
 
 
 def _number(fields: dict[str, str], name: str) -> int:

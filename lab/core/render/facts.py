@@ -98,6 +98,8 @@ def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Va
                 "network": addressing.network_name(lab.name, "management" if nic == "management" else "service"),
                 "tap": addressing.tap_name(lab.name, node.index, nic),
                 "slot": NIC_SLOTS[nic],
+                # Whether a port of Open vSwitch is at the other end, which the tool has made.
+                "switched": lab.network.switch == "openvswitch" and nic != "management",
             }
             for nic in addressing.NICS
         ],
@@ -113,10 +115,14 @@ def node_command_line(lab: Lab) -> str:
 
     Names eth0 to eth2 are the study's (``net.ifnames=0``); there is no swap to resume from (``nohibernate``,
     ``noresume``). An emulated CPU has none of the flaws that ``mitigations`` guard against, only their cost.
+    A node bridges the guests' VLANs and must not speak there; IPv6 would, as soon as there is a device
+    (kernel-parameters.txt, ``sysctl.*``).
     """
     words = ["root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "quiet", "nohibernate", "noresume"]
     if lab.accelerator == "tcg":
         words += ["mitigations=off"]
+    if lab.network.vlans:
+        words += ["sysctl.net.ipv6.conf.default.disable_ipv6=1"]
     return " ".join(words)
 
 
@@ -138,6 +144,9 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "uuid": str(addressing.guest_uuid(lab.name, guest.domain)),
         "mac": addressing.guest_mac(lab, guest),
         "ip": str(addressing.guest_ip(lab, guest)),
+        "gateway": str(addressing.guest_gateway(lab, guest)),
+        "vlan": guest.vlan,
+        "bridge": addressing.guest_bridge(guest),
         "disk_path": f"{mount}/{guest.domain}.qcow2",
         "seed_path": f"{mount}/{guest.domain}-seed.tar",
         "kernel_path": f"{mount}/guest-{suite}-vmlinuz",
@@ -160,6 +169,7 @@ def network_values(lab: Lab) -> Values:
         "xmit_hash_policy": network.xmit_hash_policy,
         "lacp_rate": network.lacp_rate,
         "dnsmasq_options": dnsmasq_options(lab),
+        "vlans": [vlan.number for vlan in network.vlans],
     }
     for role, subnet, gateway in (
         ("service", network.service_subnet, addressing.service_gateway(lab)),

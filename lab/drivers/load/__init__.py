@@ -1,4 +1,4 @@
-"""Senders of load, one module for each tool; all streams of a lab at once, each bound to the lab's gateway address.
+"""Senders of load, one module for each tool; all streams at once, each bound to the host's address beside its guest.
 
 A sender is bounded in time and number, counts what it sent and what was served of it, and ends early when it is told
 to. A service that is down is a result and no error.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lab.core.addressing import guest_ip, service_gateway
+from lab.core.addressing import guest_gateway, guest_ip, service_gateway
 from lab.core.errors import LabError
 from lab.core.load.profile import LoadKind, Stream
 from lab.core.load.served import Served, not_sent
@@ -104,7 +104,7 @@ def sending(
         require_present(source)
     except OSError as error:
         raise LabError(explained(error, source, timeout_s), remedy="Start the lab with ./inv lab.up") from error
-    servers = {guest.name: guest_ip(lab, guest) for guest in lab.guests}
+    guests = {guest.name: guest for guest in lab.guests}
     stop, hurry = threading.Event(), threading.Event()
     with TemporaryDirectory(prefix=f"{lab.name}-load-") as work:
         pool = ThreadPoolExecutor(max_workers=max(1, len(streams)))
@@ -115,8 +115,8 @@ def sending(
                 place.mkdir()
                 task = Task(
                     stream=stream,
-                    source=source,
-                    server=servers[stream.guest],
+                    source=guest_gateway(lab, guests[stream.guest]),
+                    server=guest_ip(lab, guests[stream.guest]),
                     zone=lab.network.zone,
                     secrets=secrets,
                     seconds=seconds,

@@ -1,4 +1,4 @@
-"""Clients of the lab's services: every probe is one bounded request from the lab's own gateway address.
+"""Clients of the lab's services: every probe is one bounded request from the host's address beside the guest.
 
 Each probe returns a :class:`~lab.core.service_result.ProbeResult` and raises only when it is misused; a service
 that is down, wrong or late is a result. :func:`probe_all` asks all guests of a lab side by side.
@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import randbelow
 from tempfile import TemporaryDirectory
 
-from lab.core.addressing import guest_ip, service_gateway
+from lab.core.addressing import guest_gateway, guest_ip, service_gateway
 from lab.core.model import Guest, Lab, Secrets
 from lab.core.render.facts import ZONE_CUSTOMERS_ADDRESS, ZONE_WWW_ADDRESS
 from lab.core.service_result import ProbeResult
@@ -67,10 +67,9 @@ class Client:
     work: Path
     ports: ServicePorts
 
-    @property
-    def source(self) -> IPv4Address:
-        """The address that every request comes from."""
-        return service_gateway(self.lab)
+    def source(self, guest: Guest) -> IPv4Address:
+        """The address that requests to a guest come from: the host's on the service network, or in the guest's VLAN."""
+        return guest_gateway(self.lab, guest)
 
 
 def probe_all(
@@ -128,13 +127,15 @@ def _probe_dns(client: Client, guest: Guest) -> Sequence[ProbeResult]:
         names.append((f"www.{zone}", WWW_ADDRESS))
     server = guest_ip(client.lab, guest)
     return [
-        probe_dns(server, client.source, name, address, client.timeout_s, guest=guest.name, port=client.ports.dns)
+        probe_dns(
+            server, client.source(guest), name, address, client.timeout_s, guest=guest.name, port=client.ports.dns
+        )
         for name, address in names
     ]
 
 
 def _probe_radius(client: Client, guest: Guest) -> Sequence[ProbeResult]:
-    server, source, shared = guest_ip(client.lab, guest), client.source, client.secrets.radius_secret
+    server, source, shared = guest_ip(client.lab, guest), client.source(guest), client.secrets.radius_secret
     asked, told = client.ports.radius_authentication, client.ports.radius_accounting
     password, timeout_s, name = client.secrets.radius_password, client.timeout_s, guest.name
     results = [probe_radius_accept(server, source, shared, password, timeout_s, guest=name, port=asked)]
@@ -145,7 +146,7 @@ def _probe_radius(client: Client, guest: Guest) -> Sequence[ProbeResult]:
 
 
 def _probe_web(client: Client, guest: Guest) -> Sequence[ProbeResult]:
-    server, source, port = guest_ip(client.lab, guest), client.source, client.ports.http
+    server, source, port = guest_ip(client.lab, guest), client.source(guest), client.ports.http
     if client.thorough:
         number = randbelow(NUMBERS)
         return [probe_http_entry(server, source, number, client.timeout_s, guest=guest.name, port=port)]
@@ -153,7 +154,7 @@ def _probe_web(client: Client, guest: Guest) -> Sequence[ProbeResult]:
 
 
 def _probe_telephony(client: Client, guest: Guest) -> Sequence[ProbeResult]:
-    server, source, port = guest_ip(client.lab, guest), client.source, client.ports.sip
+    server, source, port = guest_ip(client.lab, guest), client.source(guest), client.ports.sip
     if client.thorough:
         passwords = client.secrets.sip_passwords
         return [probe_sip_call(server, source, passwords, client.timeout_s, client.work, guest=guest.name, port=port)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 
-from lab.core.addressing import guest_ip, node_service_ip, service_gateway
+from lab.core.addressing import guest_gateway, guest_ip, node_service_ip, service_gateway
 from lab.core.measurement.numbering import Numbering
 from lab.core.measurement.samples import StreamKind, StreamSpec
 from lab.core.model import Guest, Lab, Probes, Secrets
@@ -52,20 +52,21 @@ def specs_of(lab: Lab, probes: Probes | None = None, ports: ServicePorts | None 
 
 
 def requests_of(lab: Lab, secrets: Secrets, numbering: Numbering) -> Request:
-    """What makes the requests of a lab's streams, bound to the lab's gateway address.
+    """What makes the requests of a lab's streams, bound to the host's address beside the machine that is asked.
 
     Args:
         lab: the lab.
         secrets: what its clients know.
         numbering: numbers of the rows that writing requests leave behind.
     """
-    source = service_gateway(lab)
+    sources = {guest.name: guest_gateway(lab, guest) for guest in lab.guests}
     shared, password, zone = secrets.radius_secret, secrets.radius_password, lab.network.zone
 
     def request(spec: StreamSpec, number: int) -> ProbeResult:
         address, _, port_text = spec.address.partition(":")
         server, port = IPv4Address(address), int(port_text or 0)
         name, wait_s = spec.target, spec.timeout_s
+        source = sources.get(name, service_gateway(lab))
         probes: dict[StreamKind, Callable[[], ProbeResult]] = {
             "icmp": lambda: probe_icmp(server, source, wait_s, guest=name),
             "dns": lambda: probe_dns(server, source, fresh_name(zone), CUSTOMER_ADDRESS, wait_s, guest=name, port=port),
