@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -129,12 +129,15 @@ def _refusal(what: Sequence[str]) -> LabError:
 
 def _node_change(node: str, old: bytes, new: bytes) -> NodeChange:
     before, after = _document(old), _document(new)
-    readers = {"write_files": _written, "ssh_keys": _host_keys, "users": _login_keys}
+    readers: dict[str, Callable[[Any], Iterator[NewFile]]] = {
+        "write_files": _written,
+        "ssh_keys": _host_keys,
+        "users": _login_keys,
+    }
     different = {key for key in {*before, *after} if before.get(key) != after.get(key)}
     unknown = different - {*readers, "chpasswd"}
-    unknown |= {
-        key for key in ("users", "chpasswd") if _without_secrets(before.get(key)) != _without_secrets(after.get(key))
-    }
+    for key in ("users", "chpasswd"):
+        unknown |= {key} if _without_secrets(before.get(key)) != _without_secrets(after.get(key)) else set()
     if unknown:
         raise _refusal([f"nodes/{node}/user-data: {key}" for key in sorted(unknown)])
     files: list[NewFile] = []

@@ -14,7 +14,6 @@ from lab.core.errors import LabError
 from lab.core.model import Guest, Node, Secrets
 from lab.core.render import is_secret
 from lab.core.renewal import OLD, NodeChange, plan_of, with_keys_of, words_of
-from lab.core.service_result import ProbeResult
 from lab.doors import files, process
 from lab.doors.ssh import CONNECTION_FAILED, Shell
 from lab.drivers import keys
@@ -29,7 +28,7 @@ KNOWN_HOSTS = "known_hosts"
 NODE_FOLDERS = ("/etc", "/root", "/home")
 GUEST_FOLDERS = ("/etc", "/root")
 #: Tells which of the passwords on its input is root's: crypt(3) with the hash that is there gives the same again.
-_WHOSE_PASSWORD = """import crypt, spwd, sys
+_WHICH_IS_VALID = """import crypt, spwd, sys
 there = spwd.getspnam("root").sp_pwdp
 print([name for name, word in zip(("new", "old"), sys.stdin.read().split()) if crypt.crypt(word, there) == there])"""
 _DATABASE = "IFS= read -r MYSQL_PWD; export MYSQL_PWD; mariadb --user=lab --execute='SELECT 1' 2>&1"
@@ -200,7 +199,7 @@ def words_are_gone(
 def root_password(shell: Shell, new: Secrets, old: Secrets, limit_s: float) -> Trial:
     """Root's password at the console is the new one."""
     words = f"{new.console_password}\n{old.console_password}\n".encode()
-    result = shell.run("python3 -W ignore -c %s", _WHOSE_PASSWORD, stdin=words, timeout_s=limit_s)
+    result = shell.run("python3 -W ignore -c %s", _WHICH_IS_VALID, stdin=words, timeout_s=limit_s)
     fault = "" if result.stdout.strip() == "['new']" else f"{result.stdout.strip()} {result.stderr.strip()[-200:]}"
     return Trial(f"{shell.host}: root's password", fault)
 
@@ -215,9 +214,7 @@ def not_served(session: Session, guest: Guest, secrets: Secrets, with_what: str)
     """A client with an old secret is not served, where it is served with the new one."""
     other = replace(session, secrets=secrets)
     thorough = guest.service == "telephony"
-    results: list[ProbeResult] = serving.ask(
-        other, thorough=thorough, guests=[guest], timeout_s=serving.PROBE_TIMEOUT_S
-    )
+    results = serving.ask(other, thorough=thorough, guests=[guest])
     served = [result.as_line() for result in results if result.ok]
     return Trial(f"{guest.name}: {results[0].service} with {with_what}", "; ".join(served))
 

@@ -11,7 +11,7 @@ from lab.core.health import NodeFacts
 from lab.core.outcome import Outcome
 from lab.core.service_result import ProbeResult
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import observe, serving
+from lab.workflows import observe, renewing, serving
 from lab.workflows.options import Options
 from lab.workflows.session import Session, open_session
 
@@ -35,6 +35,8 @@ def status(options: Options) -> Outcome:
         answers = serving.ask(session, thorough=False) if on else []
         problems = look.problems(session.lab) if on else ["the lab is halted"]
         problems += [answer.as_line() for answer in answers if not answer.ok]
+        if renewing.phase_of(session.folder) is not None:
+            problems.append("its secrets are being renewed; ./inv lab.up finishes that")
         return Outcome(
             _text(session, states, look, answers, problems),
             _document(session, states, look, answers, problems),
