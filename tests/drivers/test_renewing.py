@@ -416,6 +416,19 @@ def test_the_wish_goes_with_what_is_kept(world: World) -> None:
     assert not kept_saves.wants_renewal(name)
 
 
+def test_given_secrets_are_not_written_over_those_of_a_lab_that_is_there(world: World, tmp_path: Path) -> None:
+    keys.save_secrets(tmp_path / "given", SECOND)
+    options = Options(build=world.folder.parent, secrets=tmp_path / "given")
+    assert session.lab_secrets(options, LAB, world.folder) == SECOND
+    one = a_lab(world)
+    with pytest.raises(LabError, match="built with other secrets") as caught:
+        session.lab_secrets(options, LAB, world.folder)
+    assert caught.value.exit_code == 2
+    assert keys.load_secrets(world.folder / "secrets", LAB) == one.secrets
+    keys.save_secrets(tmp_path / "given", FIRST)
+    assert session.lab_secrets(options, LAB, world.folder) == FIRST
+
+
 def test_nothing_is_rendered_over_a_lab_between_two_secrets(world: World) -> None:
     a_lab(world)
     renewing.note(world.folder, "nodes")
