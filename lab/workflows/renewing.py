@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def require_no_given(options: Options, name: str) -> None:
 def take_over_wish(session: Session) -> None:
     """Note the wish that ``lab.import`` or ``lab.down`` has left with a lab that is down; the lock is held."""
     if kept_saves.wants_renewal(session.lab.name):
+        # Where a lab.down was killed there is a note as well, of what its saves know nothing of.
+        begin_again(session.folder)
         want(session.folder)
 
 
@@ -163,11 +166,21 @@ def prepared(session: Session) -> Renewal:
     for one in (old, new):
         keys.mask_secrets(one)
     before, after = rendered(replace(session, secrets=old)), rendered(replace(session, secrets=new))
+    if kept_state(folder).get("tree") not in (digests_of(before), digests_of(after)):
+        raise LabError(
+            f"the lab {lab.name} was built from another topology, accelerator or version",
+            remedy="Renew its secrets with the topology and version that it was built from",
+        )
     renewal = Renewal(old, new, before, after, plan_of(before, after))
     keys.save_secrets(folder / OLD, old)
     keys.save_secrets(folder / NEW, new)
     write_rendered(session, bridge(before, after))
     return renewal
+
+
+def digests_of(tree: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each rendered file, as ``state.json`` keeps it."""
+    return {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
 
 
 def kept_secrets(session: Session, name: str) -> Secrets:
@@ -262,9 +275,8 @@ def _replace_on_host(session: Session, hypervisor: Hypervisor, renewal: Renewal)
     """Rendering, secrets and seeds of the host. From here on the old saves are of another build, and they go."""
     folder = session.folder
     with session.reporter.step("keys of the host"):
-        tree = {path: hashlib.sha256(content).hexdigest() for path, content in renewal.new_tree.items()}
         # First of all: a lab.down after this keeps no save that was made with the old secrets.
-        files.write_json(session.state_path, {**kept_state(folder), "tree": tree})
+        files.write_json(session.state_path, {**kept_state(folder), "tree": digests_of(renewal.new_tree)})
         keys.save_secrets(folder / CURRENT, renewal.new)
         for name in renewal.plan.node_seeds:
             # What a node would be made of if it were made anew; the one that runs has its seed behind it.

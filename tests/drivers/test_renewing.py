@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -369,6 +369,16 @@ def test_a_lab_that_was_put_back_to_a_save_begins_again(world: World) -> None:
     assert renewing.phase_of(world.folder) == "renewed"
 
 
+def test_a_lab_of_another_version_is_left_alone(world: World) -> None:
+    one = a_lab(world)
+    state = session.kept_state(world.folder)
+    files.write_json(one.state_path, {**state, "tree": {**state["tree"], "cluster/cib.crm": "0" * 64}})
+    renewing.want(world.folder)
+    with pytest.raises(LabError, match="another topology, accelerator or version"):
+        renewing.changed(one, hypervisor(world))
+    assert not (world.folder / "secrets.new").exists()
+
+
 def test_without_the_kept_secrets_it_does_not_go_on(world: World) -> None:
     one = a_lab(world)
     renewing.want(world.folder)
@@ -411,6 +421,13 @@ def test_the_wish_goes_with_what_is_kept(world: World) -> None:
     assert caught.value.exit_code == 2
     renewing.take_over_wish(one)
     assert renewing.phase_of(world.folder) is None
+    # A lab.down that was killed leaves its own note, which means disks that the kept saves replace.
+    kept_saves.store(replace(KEPT, lab=LAB.name, notes=(replace(KEPT.note, lab=LAB.name),)), one.secrets, renew=True)
+    renewing.note(world.folder, "nodes")
+    renewing.take_over_wish(one)
+    assert renewing.phase_of(world.folder) == "wanted"
+    renewing.end(world.folder)
+    kept_saves.discard(LAB.name)
     renewing.require_no_given(options, LAB.name)
     kept_saves.discard(name)
     assert not kept_saves.wants_renewal(name)
