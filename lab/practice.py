@@ -195,13 +195,32 @@ def export_lab(
     finish(surface.carry_out("export", file, save, topology=topology, name=name, as_json=json))
 
 
-@task(name="import", positional=["file"], help={**JSON, "file": "a file that lab.export has written"})
-def import_lab(_context: Context, file: str, json: bool = False) -> None:
+@task(
+    name="import",
+    positional=["file"],
+    help={
+        **JSON,
+        "file": "a file that lab.export has written",
+        "renew-secrets": "have the next lab.up replace all keys and passwords, which are in that file",
+    },
+)
+def import_lab(_context: Context, file: str, *, renew_secrets: bool = False, json: bool = False) -> None:
     """Check a file of lab.export and take its lab in; the next lab.up of that lab starts from it.
 
-    Example: ./inv lab.import lab.bundle
+    Examples: ./inv lab.import lab.bundle
+              ./inv lab.import lab.bundle --renew-secrets
     """
-    finish(surface.carry_out("import", file, as_json=json))
+    finish(surface.carry_out("import", file, renew_secrets, as_json=json))
 
 
-TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget, export_lab, import_lab)
+@task(help={**COMMON, **JSON})
+def renew(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Replace all keys and passwords of the lab, and prove that the old ones are refused or gone.
+
+    Services stop meanwhile, and saves are forgotten, because they hold the old ones. A lab that is halted or down is
+    brought up first. Example: ./inv lab.renew
+    """
+    finish(surface.carry_out("renew", topology=topology, name=name, as_json=json))
+
+
+TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget, export_lab, import_lab, renew)

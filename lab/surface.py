@@ -32,6 +32,7 @@ INTERRUPTED = {
     "reset": "Interrupted. `./inv lab.reset` does it again.",
     "export": "Interrupted. No file was written, and the lab goes on.",
     "import": "Interrupted. Nothing was taken in.",
+    "renew": "Interrupted. `./inv lab.up` or `./inv lab.renew` continues; old and new keys both reach the nodes.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
 }
 DEFAULT_TOPOLOGY = "two-node"
@@ -57,6 +58,7 @@ WORKFLOWS = {
     "load": "lab.workflows.snapshot:load",
     "prune": "lab.workflows.prune:prune",
     "render": "lab.workflows.render:render",
+    "renew": "lab.workflows.renew:renew",
     "reset": "lab.workflows.snapshot:reset",
     "save": "lab.workflows.snapshot:save",
     "saves": "lab.workflows.snapshot:saves",

@@ -121,19 +121,22 @@ class Shell:
             hopeless=hopeless,
         )
 
-    def put(self, content: bytes, path: str, mode: str = "0644") -> None:
+    def put(self, content: bytes, path: str, mode: str = "0644", owner: str = "") -> None:
         """Write a file on the host atomically.
 
         Args:
             content: its content.
             path: absolute path there.
             mode: permission bits in octal digits.
+            owner: user and group there; who is logged in when empty.
         """
+        new = f"{path}.new"
+        owned = ["chown %s %s && ", owner, new] if owner else [""]
         self.succeed(
-            "umask 077 && cat > %s && chmod %s %s && mv %s %s",
-            f"{path}.new", mode, f"{path}.new", f"{path}.new", path,
+            f"umask 077 && cat > %s && {owned[0]}chmod %s %s && mv %s %s",
+            *(new, *owned[1:], mode, new, new, path),
             stdin=content,
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """End the kept connection; no error when there is none."""

@@ -24,6 +24,8 @@ from lab.drivers.lab_images import cache_folder
 
 _MANIFEST = "manifest.json"
 _INCOMING = "incoming.json"
+#: There when the next run of the lab is to replace its secrets.
+_RENEW = "renew.json"
 
 
 def place() -> Path:
@@ -57,8 +59,23 @@ def secrets_of(lab: Lab) -> Secrets | None:
         return None
 
 
-def store(kept: Kept, secrets: Secrets) -> None:
+def wants_renewal(lab: str) -> bool:
+    """Whether the lab's secrets are to be renewed when it has started from what is kept."""
+    return (place() / lab / _RENEW).exists() and find(lab) is not None
+
+
+def want_renewal(lab: str) -> None:
+    """Have the secrets of a kept lab renewed when it has started."""
+    files.write_json(place() / lab / _RENEW, {"lab": lab})
+
+
+def store(kept: Kept, secrets: Secrets, *, renew: bool = False) -> None:
     """Note what is kept of a lab; the nodes are off, and do not run again before :func:`discard`.
+
+    Args:
+        kept: what is kept.
+        secrets: the secrets that its saves were made with.
+        renew: have these secrets replaced when the lab has started.
 
     Raises:
         LabError: it cannot be written.
@@ -67,6 +84,8 @@ def store(kept: Kept, secrets: Secrets) -> None:
     discard(kept.lab)
     keys.save_secrets(folder / "secrets", secrets)
     folder.chmod(0o700)
+    if renew:
+        want_renewal(kept.lab)
     files.write_json(folder / _MANIFEST, as_document(kept), files.SECRET_MODE)
 
 

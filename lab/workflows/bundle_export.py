@@ -26,7 +26,7 @@ from lab.drivers import kept_saves, keys, snapshots, volume_stream
 from lab.drivers.bundle_stream import COMPRESS, Writer
 from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import image_files, planned_images
-from lab.workflows import keeping, pending, snapshot
+from lab.workflows import keeping, pending, renewing, snapshot
 from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.session import Session, open_session, rendered
 
@@ -116,6 +116,7 @@ def _of_a_lab(options: Options, hypervisor: Hypervisor, target: Path, save: str)
         open_session(options, "export") as session,
         files.locked(session.folder / "lock", busy=f"another run is working on the lab {session.lab.name}"),
     ):
+        renewing.require_none(session.folder, "it is not exported")
         pending.settle(session, hypervisor)
         saved = keeping.complete(session.lab.name, session.folder, hypervisor)
         source = _Source(session.lab, _chosen(saved, save or READY), session.secrets)

@@ -56,8 +56,13 @@ class _Incoming:
     tree: Mapping[str, bytes]
 
 
-def import_bundle(options: Options, file: str) -> Outcome:
+def import_bundle(options: Options, file: str, renew: bool = False) -> Outcome:
     """Take a bundle in; ``lab.up`` of its topology starts from it.
+
+    Args:
+        options: what was asked for.
+        file: the bundle.
+        renew: have that ``lab.up`` replace the secrets, which everybody has who has the bundle.
 
     Raises:
         LabError: it is damaged, does not fit this machine, or the lab exists here; nothing is changed then.
@@ -76,7 +81,7 @@ def import_bundle(options: Options, file: str) -> Outcome:
             arriving = _believed(reader, options, reporter, hypervisor)
             session = arriving.session
             with _reserved(session, hypervisor):
-                _take_in(reader, arriving, hypervisor)
+                _take_in(reader, arriving, hypervisor, renew=renew)
     finally:
         hypervisor.close()
         reporter.close()
@@ -86,12 +91,14 @@ def import_bundle(options: Options, file: str) -> Outcome:
     command = f"./inv lab.up -t {topology} --name {lab.name}{accel}"
     return Outcome(
         f"The lab {lab.name} is taken in, with its save {kept.save} ({arriving.content.size_bytes / 2**20:.0f} MiB, "
-        f"{now_s() - started_s:.0f} s). It starts from it with\n  {command}",
+        f"{now_s() - started_s:.0f} s). It starts from it{', and has its secrets replaced,' if renew else ''} with"
+        f"\n  {command}",
         {
             "lab": lab.name,
             "save": kept.save,
             "topology": topology,
             "command": command,
+            "renew_secrets": renew,
             "content_bytes": arriving.content.size_bytes,
             "duration_s": round(now_s() - started_s, 2),
         },
@@ -195,7 +202,7 @@ def _require_own_pool(hypervisor: Hypervisor, name: str) -> None:
         )
 
 
-def _take_in(reader: Reader, arriving: _Incoming, hypervisor: Hypervisor) -> None:
+def _take_in(reader: Reader, arriving: _Incoming, hypervisor: Hypervisor, *, renew: bool) -> None:
     """Fill the volumes, compare all digests, and only then note that they count; or remove them again."""
     session, tree = arriving.session, arriving.tree
     name = session.lab.name
@@ -221,7 +228,7 @@ def _take_in(reader: Reader, arriving: _Incoming, hypervisor: Hypervisor) -> Non
                     volumes.take_disk(volume, size, _judged(member, blocks, base))
             reader.end()
             volumes.finish()
-            kept_saves.store(arriving.content.kept, session.secrets)
+            kept_saves.store(arriving.content.kept, session.secrets, renew=renew)
         except BaseException as error:
             volumes.undo()
             kept_saves.discard(name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from lab.core.model import Guest, Node
+from lab.doors.ssh import Shell
 from lab.workflows.session import Session
 from lab.workflows.steps import Step, carry_out
 
@@ -50,9 +52,14 @@ def copy_guests(session: Session, tree: dict[str, bytes]) -> None:
         for guest in session.lab.guests:
             with session.reporter.step(guest.name):
                 carry_out(session, shell, disk_steps(session, guest))
-                target = f"{session.lab.storage.mount_point}/{guest.domain}-seed.tar"
-                shell.put(tree[f"guests/{guest.domain}/seed.tar"], target, "0600")
+                put_seed(session, shell, guest.domain, tree)
         shell.succeed("sync -f %s", session.lab.storage.mount_point, timeout_s=120 * session.lab.time_scale)
+
+
+def put_seed(session: Session, shell: Shell, domain: str, tree: Mapping[str, bytes]) -> None:
+    """The personal files of one guest to the shared file system; a guest that runs keeps the older file open."""
+    target = f"{session.lab.storage.mount_point}/{domain}-seed.tar"
+    shell.put(tree[f"guests/{domain}/seed.tar"], target, "0600")
 
 
 def start_pool(session: Session, node: Node) -> None:

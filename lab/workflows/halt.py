@@ -13,6 +13,8 @@ from lab.workflows import host_side, observe
 from lab.workflows.options import Options
 from lab.workflows.session import Session, open_session
 
+STOP_LIMIT_S = 90.0
+
 
 def halt(options: Options) -> Outcome:
     """Stop the lab and keep its disks.
@@ -44,24 +46,34 @@ def halt(options: Options) -> Outcome:
 
 
 def _halt(session: Session, hypervisor: Hypervisor) -> dict[str, bool]:
-    limit_s = 90.0 * session.lab.time_scale
-    look = observe.look(session)
-    first = next((node for node in session.lab.nodes if look.nodes[node.name]), None)
-    # In a half-built lab Pacemaker has no resources to stop; the power button unmounts what was set up by hand.
-    if first is not None and look.cluster is not None and look.cluster.instances(STORAGE_CLONE):
-        with session.reporter.step("stop the cluster on all nodes"):
-            # All at once: neither node sees the other one vanish, so nobody is fenced and no guest moves.
-            session.shell(first).run("crm_attribute -t crm_config -n stop-all-resources -v true", timeout_s=limit_s)
-            _wait_stopped(session, limit_s)
-            session.on_each(
-                session.lab.nodes,
-                lambda node: session.shell(node).run("systemctl stop pacemaker corosync", timeout_s=limit_s),
-            )
+    limit_s = STOP_LIMIT_S * session.lab.time_scale
+    stop_cluster(session)
     with session.reporter.step("switch the nodes off"):
         stopped = session.on_each(
             session.lab.nodes, lambda node: host_side.stop_domain(session, hypervisor, node, limit_s)
         )
     return dict(zip(session.lab.node_names, stopped, strict=True))
+
+
+def stop_cluster(session: Session) -> None:
+    """Stop all resources, then the cluster software on all nodes; ``cluster.allow_resources`` takes it back.
+
+    Nothing happens where no cluster with the lab's resources is seen.
+    """
+    limit_s = STOP_LIMIT_S * session.lab.time_scale
+    look = observe.look(session)
+    first = next((node for node in session.lab.nodes if look.nodes[node.name]), None)
+    # In a half-built lab Pacemaker has no resources to stop; the power button unmounts what was set up by hand.
+    if first is None or look.cluster is None or not look.cluster.instances(STORAGE_CLONE):
+        return
+    with session.reporter.step("stop the cluster on all nodes"):
+        # All at once: neither node sees the other one vanish, so nobody is fenced and no guest moves.
+        session.shell(first).run("crm_attribute -t crm_config -n stop-all-resources -v true", timeout_s=limit_s)
+        _wait_stopped(session, limit_s)
+        session.on_each(
+            session.lab.nodes,
+            lambda node: session.shell(node).run("systemctl stop pacemaker corosync", timeout_s=limit_s),
+        )
 
 
 def _wait_stopped(session: Session, limit_s: float) -> None:

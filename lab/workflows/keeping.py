@@ -18,7 +18,7 @@ from lab.doors import files
 from lab.drivers import fencing, kept_saves, keys, snapshots
 from lab.drivers.hypervisor import CACHE_POOL, Hypervisor, OwnedDomain
 from lab.drivers.lab_images import image_files, planned_images
-from lab.workflows import host_side, pending
+from lab.workflows import host_side, pending, renewing
 from lab.workflows.session import Session, kept_state
 
 #: Says which save ``lab.up`` itself has left as ``ready``.
@@ -72,7 +72,7 @@ def keep(lab: Lab, folder: Path, hypervisor: Hypervisor) -> Keeping:
             return Keeping(None, "its secrets are gone")
         for domain in domains:
             hypervisor.power_off(domain.name)
-        kept_saves.store(keeping.kept, secrets)
+        kept_saves.store(keeping.kept, secrets, renew=renewing.phase_of(folder) not in (None, "renewed"))
     except LabError as error:
         # The lab has to go in any case.
         kept_saves.discard(name)

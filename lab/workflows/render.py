@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.core.outcome import Outcome
+from lab.workflows import renewing
 from lab.workflows.options import Options, shown_path
 from lab.workflows.session import open_session, rendered, write_rendered
 
@@ -14,6 +15,7 @@ def render(options: Options) -> Outcome:
         LabError: bad input; nothing is written then.
     """
     with open_session(options, "render", make_secrets=True) as session:
+        renewing.require_none(session.folder, "it is not rendered with either of them")
         tree = rendered(session)
         changed = write_rendered(session, tree)
         place = shown_path(session.folder)

@@ -75,6 +75,13 @@ def lab_secrets(options: Options, lab: Lab, folder: Path) -> Secrets:
             exit_code=2,
         )
     own = folder / "secrets"
+    if secrets is not None and kept_state(folder).get("tree") and keys.load_secrets(own, lab) not in (None, secrets):
+        # Written over those that the nodes have, they would lock everybody out.
+        raise LabError(
+            f"the lab {lab.name} has been built with other secrets than those in {options.secrets}",
+            remedy=f"Leave out --secrets, or remove the lab with ./inv lab.down --no-cache --name {lab.name}",
+            exit_code=2,
+        )
     if secrets is None:
         secrets = keys.load_secrets(own, lab)
     if secrets is None:

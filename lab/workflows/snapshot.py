@@ -20,7 +20,7 @@ from lab.doors.clock import now_s
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, kept_saves, snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
-from lab.workflows import host_side, keeping, observe, pending, serving, switching
+from lab.workflows import host_side, keeping, observe, pending, renewing, serving, switching
 from lab.workflows.down import close_connections
 from lab.workflows.options import Options, load_lab
 from lab.workflows.session import Session, kept_state, open_session
@@ -167,6 +167,7 @@ def load(options: Options, name: str) -> Outcome:
         host_side.ensure_host_objects(session, hypervisor, host_side.written_host_files(session.folder))
         with session.reporter.step(f"load {name}"):
             pending.begin(session, "load", name)
+            renewing.begin_again(session.folder)
             # Fencing must not take a node that is being put back for a dead one.
             fencing.stop(host_side.fence_configuration(session.folder))
             close_connections(session.folder)

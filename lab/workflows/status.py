@@ -11,7 +11,7 @@ from lab.core.health import NodeFacts
 from lab.core.outcome import Outcome
 from lab.core.service_result import ProbeResult
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import observe, serving, switching
+from lab.workflows import observe, renewing, serving, switching
 from lab.workflows.options import Options
 from lab.workflows.session import Session, open_session
 
@@ -37,6 +37,8 @@ def status(options: Options) -> Outcome:
         problems += [answer.as_line() for answer in answers if not answer.ok]
         switch = switching.look(session) if on else None
         problems += switch.problems if switch else []
+        if renewing.phase_of(session.folder) is not None:
+            problems.append("its secrets are being renewed; ./inv lab.up finishes that")
         return Outcome(
             _text(session, states, look, answers, problems, switch=switch),
             _document(session, states, look, answers, problems, switch=switch),

@@ -23,6 +23,8 @@ from lab.workflows import (
     nodes,
     observe,
     pending,
+    renewal_proof,
+    renewing,
     serving,
     snapshot,
     storage,
@@ -32,6 +34,7 @@ from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence
 from lab.workflows.options import Options, load_lab, shown_path
+from lab.workflows.renewal_proof import Trial
 from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
 
 
@@ -48,6 +51,7 @@ def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
     """
     started_s = now_s()
     lab = load_lab(options)
+    renewing.require_no_given(options, lab.name)
     examination = examine(lab, options)
     examination.require()
     chosen = examination.choice
@@ -61,13 +65,13 @@ def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
         for finding in examination.warnings:
             session.reporter.warn(f"{finding.name}: {finding.message}")
         try:
-            answers = _bring_up(session, hypervisor, save=save, fresh=fresh)
+            answers, trials = _bring_up_renewed(session, hypervisor, save=save, fresh=fresh)
         except LabError as error:
             kept = keep_evidence(session, hypervisor)
             where = [f"kept in {shown_path(session.folder / 'logs')}: {', '.join(kept)}"] if kept else []
             error.details = (*error.details, *where)
             raise
-        return _outcome(session, answers, now_s() - started_s)
+        return _outcome(session, answers, trials, now_s() - started_s)
 
 
 @contextmanager
@@ -77,6 +81,32 @@ def _hypervisor() -> Iterator[Hypervisor]:
         yield hypervisor
     finally:
         hypervisor.close()
+
+
+def _bring_up_renewed(
+    session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bool
+) -> tuple[Sequence[ProbeResult], Sequence[Trial]]:
+    """Bring the lab up, with its secrets renewed if that is wanted or an earlier run was killed while it did so.
+
+    Returns:
+        What clients saw, and what proves that no old secret is left; nothing of the latter without a renewal.
+    """
+    folder = session.folder
+    renewing.take_over_wish(session)
+    session = renewing.resumed(session, hypervisor)
+    if renewing.phase_of(folder) is None:
+        return _bring_up(session, hypervisor, save=save, fresh=fresh), []
+    # A save that is made before all is new would have to be forgotten at once.
+    answers = _bring_up(session, hypervisor, save=False, fresh=fresh)
+    if renewing.phase_of(folder) == "wanted":
+        observe.wait_healthy(session)
+        session = renewing.changed(session, hypervisor)
+        answers = _bring_up(session, hypervisor, save=False, fresh=False)
+    trials = renewal_proof.require(session)
+    if save:
+        snapshot.save_ready(session, hypervisor)
+    renewing.end(folder)
+    return answers, trials
 
 
 def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bool) -> Sequence[ProbeResult]:
@@ -185,7 +215,7 @@ def _rendered_for(session: Session, hypervisor: Hypervisor) -> dict[str, bytes]:
     return tree
 
 
-def _outcome(session: Session, answers: Sequence[ProbeResult], seconds: float) -> Outcome:
+def _outcome(session: Session, answers: Sequence[ProbeResult], trials: Sequence[Trial], seconds: float) -> Outcome:
     lab = session.lab
     lines = [
         *(answer.as_line() for answer in answers),
@@ -194,6 +224,11 @@ def _outcome(session: Session, answers: Sequence[ProbeResult], seconds: float) -
         f"time scale {lab.time_scale:g}, {seconds:.0f} s.",
         f"./inv lab.status shows it, ./inv lab.ssh {lab.nodes[0].name} opens a shell, ./inv lab.down removes it.",
     ]
+    if trials:
+        lines.append(
+            f"All its secrets are new: {len(trials)} trials found every old one refused or gone. "
+            "Saves that were made with the old ones are forgotten."
+        )
     if lab.fencing.method == "none":
         lines.append("WARNING: fencing is OFF; this lab can lose data.")
     return Outcome(
@@ -204,5 +239,6 @@ def _outcome(session: Session, answers: Sequence[ProbeResult], seconds: float) -
             "time_scale": lab.time_scale,
             "duration_s": round(seconds, 1),
             "services": [answer.as_document() for answer in answers],
+            "renewed": [trial.what for trial in trials],
         },
     )

@@ -141,11 +141,25 @@ def test_a_bundle_brings_the_disks_to_another_machine(
     assert kept_saves.find(NAME) == kept
     assert kept_saves.secrets_of(lab_named()) == secrets_in(exported)
     assert kept_saves.place().joinpath(NAME).stat().st_mode & 0o777 == 0o700
+    assert not kept_saves.wants_renewal(NAME)
     assert outcome.document["command"] == f"./inv lab.up -t smoke --name {NAME}" + accel()
     assert not (options.build / NAME).exists()
     with pytest.raises(LabError, match=f"there is a lab {NAME} here already"):
         bundle_import.import_bundle(options, str(exported))
     assert content(hypervisor) == before
+
+
+def test_the_secrets_of_a_bundle_are_replaced_on_demand(
+    options: Options, hypervisor: Hypervisor, exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    remove(hypervisor)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    outcome = bundle_import.import_bundle(options, str(exported), True)
+    assert outcome.document["renew_secrets"] is True
+    assert "has its secrets replaced" in outcome.text
+    # The lab starts from what its saves were made with; the wish waits for that.
+    assert kept_saves.secrets_of(lab_named()) == secrets_in(exported)
+    assert kept_saves.wants_renewal(NAME)
 
 
 def lab_named() -> Lab:

@@ -14,11 +14,12 @@ from typing import Any, cast
 import pytest
 
 from lab.core.model import Fencing, LabImages
+from lab.core.renewal import Phase
 from lab.core.saves import READY, Note, build_digest
 from lab.doors import files
 from lab.drivers import kept_saves, keys, snapshots
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import host_side, keeping, listing, pending, prune, snapshot
+from lab.workflows import host_side, keeping, listing, pending, prune, renewing, snapshot
 from lab.workflows.options import Options
 from lab.workflows.session import Session
 from tests.drivers import test_snapshots as tiny
@@ -153,6 +154,22 @@ def test_an_up_that_was_killed_starts_again(lab_session: Session, hypervisor: Hy
     assert come_up(lab_session, hypervisor)
     assert tiny.states(hypervisor) == ["running", "running"]
     assert not pending.is_marked(lab_session.folder)
+
+
+@pytest.mark.parametrize(("phase", "wanted"), [("wanted", True), ("nodes", True), ("renewed", False), (None, False)])
+def test_a_renewal_that_is_not_finished_is_wanted_of_the_kept_lab(
+    lab_session: Session, hypervisor: Hypervisor, phase: Phase | None, wanted: bool
+) -> None:
+    saved(lab_session, hypervisor)
+    if phase:
+        renewing.note(lab_session.folder, phase)
+    assert go_down(lab_session, hypervisor).kept
+    assert kept_saves.wants_renewal(NAME) == wanted
+    shutil.rmtree(lab_session.folder)
+    renewing.take_over_wish(lab_session)
+    assert come_up(lab_session, hypervisor)
+    assert renewing.phase_of(lab_session.folder) == ("wanted" if wanted else None)
+    assert not kept_saves.wants_renewal(NAME)
 
 
 def test_a_lab_that_runs_is_never_taken_back(lab_session: Session, hypervisor: Hypervisor) -> None:

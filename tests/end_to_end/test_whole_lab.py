@@ -164,6 +164,23 @@ def test_a_bundle_brings_the_lab_back(tmp_path: Any) -> None:
     assert boot_ids(status_after("lab.up")) == before_ids
 
 
+def test_new_secrets_replace_the_old_ones() -> None:
+    path = ROOT / "build" / NAME / "secrets" / "secrets.json"
+    old = json.loads(path.read_text())
+    document = invoke_json("lab.renew", *LAB)
+    assert {answer["guest"] for answer in document["services"]} == GUESTS
+    # What was tried is the workflow's own proof; every machine and every service with a secret is in it.
+    tried = "\n".join(document["renewed"])
+    assert all(name in tried for name in ("brina", "piova", *(guest.lower() for guest in GUESTS)))
+    assert all(word in tried for word in ("radius-access", "sip-call", "database", "root's password", "host key"))
+    new = json.loads(path.read_text())
+    assert [name for name in old if old[name] == new[name]] == []
+    assert [one["save"] for one in invoke_json("lab.saves", *LAB)["saves"]] == ["ready"]
+    assert not list(path.parent.parent.glob("secrets.*"))
+    assert status()["healthy"]
+    assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
+
+
 def test_down_leaves_the_host_as_it_was(before: dict[str, Any]) -> None:
     assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
     assert host_state() == before

@@ -173,6 +173,7 @@ def test_all_tasks_are_there() -> None:
         "proof",
         "prune",
         "render",
+        "renew",
         "reset",
         "save",
         "saves",
@@ -202,11 +203,13 @@ def test_bundles_are_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface, "carry_out", lambda *words, **_: seen.append(words) or 0)
     run_command("lab.export", "lab.bundle", "--save", "later")
     run_command("lab.import", "lab.bundle")
+    run_command("lab.import", "lab.bundle", "--renew-secrets")
     run_command("lab.down", "--no-cache")
     run_command("lab.up", "--fresh", "--no-save")
     assert seen == [
         ("export", "lab.bundle", "later"),
-        ("import", "lab.bundle"),
+        ("import", "lab.bundle", False),
+        ("import", "lab.bundle", True),
         ("down", False),
         ("up", False, True),
     ]
