@@ -9,7 +9,6 @@ from lab.core.drills.catalogue import Order, planned
 from lab.core.errors import LabError
 from lab.core.model import Node
 from lab.core.outcome import Outcome
-from lab.core.proof import cases as proof
 from lab.core.proof import crash_test as tests
 from lab.core.proof.cases import Case
 from lab.core.proof.crash_test import Seen, Test, Told
@@ -22,10 +21,11 @@ from lab.workflows.evidence import keep_evidence
 from lab.workflows.fault_stage import BOOT_LIMIT_S, Stage
 from lab.workflows.heal import heal_now
 from lab.workflows.opening import opened
-from lab.workflows.options import Options, load_lab, shown_path
+from lab.workflows.options import Options, load_lab
+from lab.workflows.proof_results import FOLDER, keep, outcome
 from lab.workflows.session import Session
 
-FOLDER = "proof"
+SUITE = "crm cluster crash_test"
 JUNIT_FILE = "crash-test.xml"
 LOG_FILE = "crash-test.log"
 #: The program waits for a fencing as long as the cluster's own limit, 60 s without one.
@@ -61,7 +61,7 @@ def crash_test(options: Options, names: Sequence[str] = (), node: str = "") -> O
                 details=problems,
             )
         found = _all(Stage(session, hypervisor), wanted, target.node)
-        return _outcome(session, target.node, found)
+        return outcome(session, SUITE, found, junit_file=JUNIT_FILE, on=target.node.name)
 
 
 def _all(stage: Stage, wanted: Sequence[Test], runner: Node) -> list[Case]:
@@ -70,6 +70,7 @@ def _all(stage: Stage, wanted: Sequence[Test], runner: Node) -> list[Case]:
         stage.session.reporter.note(f"{place + 1} of {len(wanted)}: crash_test {test.name} on {runner.name}")
         own, well = _one(stage, test, runner)
         found += own
+        keep(stage.session, SUITE, found, junit_file=JUNIT_FILE)
         if not well:
             found += [
                 Case(later.name, "skipped", f"not made, because {test.name} did not leave a healthy lab")
@@ -183,15 +184,3 @@ def _results(session: Session, runner: Node) -> Told:
 def _keep_log(session: Session, test: Test, output: str) -> None:
     path = session.folder / FOLDER / LOG_FILE.replace(".log", f"-{test.name}.log")
     files.write_atomically(path, masked(output).encode(), files.SECRET_MODE)
-
-
-def _outcome(session: Session, runner: Node, found: Sequence[Case]) -> Outcome:
-    path = session.folder / FOLDER / JUNIT_FILE
-    files.write_atomically(path, masked(proof.junit_text("crmsh crash_test", found)).encode())
-    ok = proof.proven(found)
-    lines = [
-        f"crm cluster crash_test on {runner.name} of lab {session.lab.name}:",
-        *proof.told(found),
-        f"{'Passed' if ok else 'FAILED'}; JUnit file {shown_path(path)}, what it printed is beside it.",
-    ]
-    return Outcome("\n".join(lines), {"ok": ok, "junit": shown_path(path), "cases": proof.document(found)}, ok=ok)

@@ -23,10 +23,10 @@ from lab.workflows.evidence import keep_evidence
 from lab.workflows.fault_stage import Stage
 from lab.workflows.heal import heal_now
 from lab.workflows.opening import opened
-from lab.workflows.options import ROOT, Options, load_lab, shown_path
+from lab.workflows.options import ROOT, Options, load_lab
+from lab.workflows.proof_results import FOLDER, outcome
 from lab.workflows.session import Session
 
-FOLDER = "proof"
 JUNIT_FILE = "cts.xml"
 LOG_FILE = "cts.log"
 DETAILS_FILE = "cts-details.log"
@@ -69,7 +69,12 @@ def cts(options: Options, names: Sequence[str] = (), list_only: bool = False) ->
         wanted = tuple(names) or known
         found = [*_run(session, ready, wanted, picked=bool(names)), _healed(session, hypervisor)]
         found += [Case(name, "skipped", "not asked for") for name in known if name not in wanted]
-        return _outcome(session, [*found, *_left_out(lab, ready, known)])
+        return outcome(
+            session,
+            "Pacemaker's Cluster Test Suite",
+            [*found, *_left_out(lab, ready, known)],
+            junit_file=JUNIT_FILE,
+        )
 
 
 def pacemaker_version(lab: Lab) -> str:
@@ -162,15 +167,3 @@ def _listed(lab: Lab, ready: Suite) -> Outcome:
         "Tests that need more than two nodes are not listed by the suite.",
     ]
     return Outcome("\n".join(lines), {"tests": list(known), "left_out": proof.document(left)})
-
-
-def _outcome(session: Session, found: Sequence[Case]) -> Outcome:
-    path = session.folder / FOLDER / JUNIT_FILE
-    files.write_atomically(path, masked(proof.junit_text("Pacemaker's Cluster Test Suite", found)).encode())
-    ok = proof.proven(found)
-    lines = [
-        f"Pacemaker's Cluster Test Suite on lab {session.lab.name}:",
-        *proof.told(found),
-        f"{'Passed' if ok else 'FAILED'}; JUnit file {shown_path(path)}, its logs are beside it.",
-    ]
-    return Outcome("\n".join(lines), {"ok": ok, "junit": shown_path(path), "cases": proof.document(found)}, ok=ok)
