@@ -1,4 +1,4 @@
-"""What a failed run leaves for inspection: the nodes' journals and consoles, below ``build/<lab>/logs``."""
+"""What a failed run leaves below ``build/<lab>/logs``: journals, consoles and the cluster's own view."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ from lab.core.model import Node
 from lab.doors import files
 from lab.doors.process import masked
 from lab.drivers.hypervisor import Hypervisor
+from lab.workflows import observe
 from lab.workflows.session import Session
 
 JOURNAL = "journalctl -b --no-pager -n 3000 -o short-precise"
+#: The cluster with every operation that it remembers, and what each guest's QEMU costs.
+CLUSTER = "crm_mon -1 -r -f -o -t -n; virsh -c qemu:///system list --all; top -b -n 1 | head -30"
+#: Ends of the guests' consoles, which libvirt keeps on the node that runs the guest.
+GUEST_CONSOLES = "tail -v -c 8000 /var/log/libvirt/qemu/*-console.log"
+PROBLEMS_SHOWN = 12
+
+
+def problems_seen(session: Session) -> list[str]:
+    """What keeps the lab from being healthy at this moment, one line each; never raises."""
+    try:
+        problems = observe.look(session).problems(session.lab)
+    except LabError as error:
+        return [f"the cluster could not be looked at: {error.message}"]
+    return [f"seen on the way out: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
 
 
 def keep_evidence(session: Session, hypervisor: Hypervisor) -> list[str]:
@@ -27,9 +42,11 @@ def keep_evidence(session: Session, hypervisor: Hypervisor) -> list[str]:
             if console:
                 kept.append(_write(session, f"{node.name}-console.txt", "\n".join(console)))
             if hypervisor.state(domain) == "running":
-                journal = session.shell(node).run(JOURNAL, timeout_s=20 * session.lab.time_scale)
-                if journal.stdout:
-                    kept.append(_write(session, f"{node.name}-journal.txt", journal.stdout))
+                commands = {"journal": JOURNAL, "cluster": CLUSTER, "guest-consoles": GUEST_CONSOLES}
+                for what, command in commands.items():
+                    said = session.shell(node).run(command, timeout_s=20 * session.lab.time_scale).stdout
+                    if said:
+                        kept.append(_write(session, f"{node.name}-{what}.txt", said))
         except LabError as error:
             session.reporter.note(f"{node.name}: nothing more could be kept: {error.message}")
         return kept

@@ -32,7 +32,7 @@ from lab.workflows import (
 )
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
-from lab.workflows.evidence import keep_evidence
+from lab.workflows.evidence import keep_evidence, problems_seen
 from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.renewal_proof import Trial
 from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
@@ -67,9 +67,10 @@ def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
         try:
             answers, trials = _bring_up_renewed(session, hypervisor, save=save, fresh=fresh)
         except LabError as error:
+            seen = problems_seen(session)
             kept = keep_evidence(session, hypervisor)
             where = [f"kept in {shown_path(session.folder / 'logs')}: {', '.join(kept)}"] if kept else []
-            error.details = (*error.details, *where)
+            error.details = (*error.details, *seen, *where)
             raise
         return _outcome(session, answers, trials, now_s() - started_s)
 

@@ -63,9 +63,21 @@ def invoke_json(*words: str, limit_s: float = 2400) -> dict[str, Any]:
     """A command's JSON document; the command must succeed."""
     result = invoke(*words, "--json", limit_s=limit_s)
     said = f"{result.stderr[-6000:]}\n{result.stdout[-2000:]}"
+    if result.returncode:
+        said += _kept_evidence()
     assert result.returncode == 0, f"./inv {' '.join(words)} ended with {result.returncode}:\n{said}"
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+def _kept_evidence() -> str:
+    """The ends of what the failed command kept: a machine that runs these tests may be gone when somebody asks."""
+    sizes = {"cluster": 6000, "guest-consoles": 4000, "journal": 3000}
+    ends = []
+    for what, size in sizes.items():
+        for path in sorted((ROOT / "build" / NAME / "logs").glob(f"*-{what}.txt")):
+            ends.append(f"\n--- {path.name}\n{path.read_text(errors='replace')[-size:]}")
+    return "".join(ends)
 
 
 def kill_while_running(*words: str, when: Any, limit_s: float = 900) -> None:
