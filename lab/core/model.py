@@ -84,6 +84,7 @@ class Guest:
         service: which of the services it runs.
         cpu_weight: its part of the node's processors against other guests', while they are short (``cpu.weight`` of
             cgroup v2).
+        starts_first: started before the guests without it, where several are to start.
         vlan: number of the tagged VLAN that it lives in; 0 for the untagged service network.
     """
 
@@ -96,6 +97,7 @@ class Guest:
     disk_mib: int
     image: ImageSource
     cpu_weight: int = 100
+    starts_first: bool = False
     study: StudyFigures = field(default_factory=StudyFigures)
     vlan: int = 0
 
@@ -147,6 +149,7 @@ class Storage:
     port: int = 7791
     protocol: str = "C"
     resync_rate: str = "50M"
+    al_extents: int = 127
     ocfs2_cluster: str = "clusterocfs"
     ocfs2_port: int = 7777
     ocfs2_heartbeat_threshold: int = 9
@@ -267,6 +270,10 @@ class Lab:
     def node_names(self) -> tuple[str, ...]:
         """Names of the nodes in order."""
         return tuple(node.name for node in self.nodes)
+
+    def start_predecessors(self, guest: Guest) -> tuple[Guest, ...]:
+        """The guests that are started before this one, where several are to start."""
+        return () if guest.starts_first else tuple(other for other in self.guests if other.starts_first)
 
 
 @dataclass(frozen=True)

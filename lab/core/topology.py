@@ -209,6 +209,7 @@ def _guest(name: str, index: int, guest: GuestDocument, image: ImageDocument) ->
         service=guest.service,
         vcpus=guest.vcpus,
         cpu_weight=guest.cpu_weight,
+        starts_first=guest.starts_first,
         memory_mib=guest.memory,
         disk_mib=guest.disk,
         image=_image(image),

@@ -86,6 +86,10 @@ class GuestDocument(Section):
         ge=1,
         le=10_000,
     )
+    starts_first: bool = setting(
+        "Where several guests are to start at once, it is started before those without this.",
+        model.Guest.starts_first,
+    )
     memory: Annotated[int, size(64, 256 * 1024)] = setting("Memory of the guest.", 192, "MiB")
     disk: Annotated[int, size(256, 1024**2)] = setting("Size of its disk on the shared storage.", 1024, "MiB")
     image: Annotated[str, IMAGE_NAME] | None = setting(
@@ -155,6 +159,12 @@ class StorageDocument(Section):
         "Rate of a resynchronisation.",
         model.Storage.resync_rate,
         written=units.drbd_rate_text(model.Storage.resync_rate),
+    )
+    al_extents: int = setting(
+        "Areas of 4 MiB that are being written; what a lost primary has of them is resynchronised (drbd.conf(5)).",
+        model.Storage.al_extents,
+        ge=67,
+        le=65534,
     )
     ocfs2_cluster: Annotated[str, OCFS2_NAME] = setting("Name of the OCFS2 cluster.", model.Storage.ocfs2_cluster)
     ocfs2_port: int = setting("TCP port between the OCFS2 nodes.", model.Storage.ocfs2_port, ge=1024, le=65535)

@@ -200,9 +200,14 @@ def test_guest_prefers_its_home(lab: Lab, guest: Guest, cib: Cib) -> None:
 def test_guest_needs_the_mount(guest: Guest, cib: Cib) -> None:
     together = [one for one in cib.colocations.values() if one.resource == guest.resource]
     assert [(one.with_resource, one.score) for one in together] == [(MOUNT_CLONE, INFINITY)]
-    before = [one for one in cib.orders.values() if one.then == guest.resource]
-    assert [(one.first, one.first_action, one.then_action, one.kind) for one in before] == [
-        (MOUNT_CLONE, "start", "start", "Mandatory")
+    before = [one for one in cib.orders.values() if one.then == guest.resource and one.kind == "Mandatory"]
+    assert [(one.first, one.first_action, one.then_action) for one in before] == [(MOUNT_CLONE, "start", "start")]
+
+
+def test_guest_waits_for_those_that_start_first(lab: Lab, guest: Guest, cib: Cib) -> None:
+    before = [one for one in cib.orders.values() if one.then == guest.resource and one.kind == "Optional"]
+    assert [(one.first, one.first_action, one.then_action) for one in before] == [
+        (first.resource, "start", "start") for first in lab.start_predecessors(guest)
     ]
 
 
@@ -220,6 +225,7 @@ def test_no_other_constraints_are_there(lab: Lab, cib: Cib) -> None:
     expected = {"OCFS_WITH_DRBD", "OCFS_AFTER_DRBD"}
     for guest in lab.guests:
         expected |= {f"{guest.resource}_WITH_OCFS", f"{guest.resource}_AFTER_OCFS"}
+        expected |= {f"{guest.resource}_AFTER_{first.resource}" for first in lab.start_predecessors(guest)}
         expected |= {f"{guest.resource}_ON_{name.upper()}" for name in lab.node_names}
     if lab.fencing.method != "none":
         expected |= {f"{fence_resource(name)}_ELSEWHERE" for name in lab.node_names}

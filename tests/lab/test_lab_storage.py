@@ -63,6 +63,8 @@ def test_drbd_has_the_studys_settings(lab: Lab, seen: Look) -> None:
     assert found["meta-disk"] == "internal"
     assert found["allow-two-primaries"] == "yes"
     assert found["resync-rate"] == "51200k"
+    # drbdsetup leaves out what is DRBD's own.
+    assert found.get("al-extents", "1237") == str(lab.storage.al_extents)
     assert found["timeout"] == str(math.ceil(30 * lab.detection_scale))
     assert found["ping-int"] == str(math.ceil(4 * lab.detection_scale))
 

@@ -102,7 +102,7 @@ def test_what_is_left_out_is_what_the_default_file_says() -> None:
         },
     }
     data["guests"]["Soldi"] |= {"memory": "320 MiB", "disk": "2 GiB"}
-    data["guests"]["Passata"] |= {"memory": "160 MiB", "cpu_weight": 1000}
+    data["guests"]["Passata"] |= {"memory": "160 MiB", "cpu_weight": 1000, "starts_first": True}
     assert parsed(json.dumps(data)) == parsed()
 
 
@@ -156,6 +156,7 @@ SUM = "0123456789abcdef" * 4
         ("guests.Passata.service", "web", lambda lab: lab.guests[0].service, "web"),
         ("guests.Passata.vcpus", 2, lambda lab: lab.guests[0].vcpus, 2),
         ("guests.Passata.cpu_weight", 400, lambda lab: lab.guests[0].cpu_weight, 400),
+        ("guests.Speedauth.starts_first", True, lambda lab: lab.guests[1].starts_first, True),
         ("guests.Passata.memory", "256 MiB", lambda lab: lab.guests[0].memory_mib, 256),
         ("guests.Passata.disk", "2 GiB", lambda lab: lab.guests[0].disk_mib, 2048),
         ("guests.Passata.image", "guest-web", lambda lab: lab.guests[0].image.recipe, "guest-web"),
@@ -177,6 +178,7 @@ SUM = "0123456789abcdef" * 4
         ("storage.minor", 3, lambda lab: lab.storage.minor, 3),
         ("storage.minor_count", 32, lambda lab: lab.storage.minor_count, 32),
         ("storage.port", 7792, lambda lab: lab.storage.port, 7792),
+        ("storage.al_extents", 1237, lambda lab: lab.storage.al_extents, 1237),
         ("storage.resync_rate", "512 KiB/s", lambda lab: lab.storage.resync_rate, "512K"),
         ("storage.ocfs2_cluster", "other", lambda lab: lab.storage.ocfs2_cluster, "other"),
         ("storage.ocfs2_port", 7778, lambda lab: lab.storage.ocfs2_port, 7778),

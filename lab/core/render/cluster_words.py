@@ -34,6 +34,7 @@ def software_values(lab: Lab) -> dict[str, Any]:
             "properties": '$id="cib-bootstrap-options"' if software.old_crm else "cib-bootstrap-options:",
             "defaults": '$id="rsc-options"' if software.old_crm else "rsc-options:",
             "mandatory": "inf" if software.old_crm else "Mandatory",
+            "optional": "0" if software.old_crm else "Optional",
             # Parameters of the agent that 14.04's does not have.
             "autoset": not software.old_crm,
         },

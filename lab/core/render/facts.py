@@ -139,6 +139,7 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "service": guest.service,
         "vcpus": guest.vcpus,
         "cpu_weight": guest.cpu_weight,
+        "starts_after": [other.resource for other in lab.start_predecessors(guest)],
         "memory_mib": guest.memory_mib,
         "disk_mib": guest.disk_mib,
         "uuid": str(addressing.guest_uuid(lab.name, guest.domain)),
