@@ -229,13 +229,20 @@ def drivers(context: Context, only: str = "") -> None:
     _with_libvirt(lambda: _pytest(context, ["tests/drivers"], only))
 
 
-@task(name="lab", help={**ONLY, "drills": "drills on it instead, a quarter of an hour; not part of all tests"})
-def end_to_end(context: Context, only: str = "", drills: bool = False) -> None:
+@task(
+    name="lab",
+    help={
+        **ONLY,
+        "drills": "drills on it instead, a quarter of an hour; not part of all tests",
+        "saves": "saves that are killed or meet a full disk instead, ten minutes; not part of all tests",
+    },
+)
+def end_to_end(context: Context, only: str = "", drills: bool = False, saves: bool = False) -> None:
     """The real lab, end to end: baked, brought up, verified, reset, exported, removed.
 
     Example: ./inv test.lab
     """
-    file = "test_drills.py" if drills else "test_whole_lab.py"
+    file = "test_drills.py" if drills else "test_saves.py" if saves else "test_whole_lab.py"
     _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/{file}"], only, "-s"))
 
 

@@ -113,11 +113,11 @@ def host_state() -> dict[str, Any]:
         hypervisor.close()
 
 
-def domain_states() -> dict[str, str]:
-    """State of the lab's domains by node."""
+def domain_states(name: str = NAME) -> dict[str, str]:
+    """State of a lab's domains by node."""
     hypervisor = Hypervisor()
     try:
-        return {domain.node: domain.state for domain in hypervisor.owned_domains(NAME)}
+        return {domain.node: domain.state for domain in hypervisor.owned_domains(name)}
     finally:
         hypervisor.close()
 
