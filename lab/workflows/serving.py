@@ -9,11 +9,14 @@ from lab.core.model import Guest
 from lab.core.service_result import ProbeResult, all_served, not_served
 from lab.doors.clock import Deadline, wait_until
 from lab.drivers.probes import probe_all
+from lab.workflows import reviving
 from lab.workflows.session import Session
 
 PROBE_TIMEOUT_S = 5.0
 #: While a guest is being waited for, so that its first moment is not missed behind an old request.
 QUICK_TIMEOUT_S = 1.0
+#: After this part of the time allowed, a guest that still does not serve is looked at from its node.
+LOOKED_AFTER_FROM = 0.5
 
 
 def ask(
@@ -70,8 +73,14 @@ def wait_quickly_served(session: Session, *, limit_s: float = 60.0) -> list[Prob
 
 def _wait_guest(session: Session, guest: Guest, deadline: Deadline) -> list[ProbeResult]:
     last: list[ProbeResult] = []
+    patience = Deadline.after(deadline.remaining_s() * LOOKED_AFTER_FROM)
+    looked_after = False
 
     def served() -> list[ProbeResult] | None:
+        nonlocal looked_after
+        if patience.passed() and not looked_after:
+            looked_after = True
+            reviving.look_after(session, guest)
         # One quick request first: on an emulated CPU every question costs the others time.
         last[:] = ask(session, thorough=False, guests=[guest], timeout_s=QUICK_TIMEOUT_S)
         if all_served(last):

@@ -1,7 +1,7 @@
 """Bad days of saves on a real lab: runs that are killed while the nodes stand still, and a disk that is full.
 
-A run of its own, with the smallest lab: ``./inv test.lab --saves``. The lab's disks lie on a file system of their own for
-as long as that, because it is going to be filled.
+A run of its own, with the smallest lab: ``./inv test.lab --saves``. The lab's disks lie on a file system of their own,
+because it is going to be filled.
 """
 
 from __future__ import annotations
