@@ -15,8 +15,11 @@ from lab.workflows.steps import Step, carry_out
 DISK = "/dev/disk/by-id/virtio-drbd"
 #: Every node's journal is written in full, through DRBD; mkfs.ocfs2(8) would take 256 MiB each for this use.
 JOURNAL_MIB = 32
-#: mkfs.ocfs2 refuses its layout for disk images on devices below 2 GiB; LVM and DRBD take some of the disk.
-VMSTORE_LEAST_MIB = 2200
+#: OCFS2 hands out space in clusters. In one larger than QEMU's unit of 64 KiB two guests' blocks are written side by side,
+#: directly, by several threads, while the kernel fills the rest of a new cluster with zeros through the page cache: blocks
+#: that had been written were found full of zeros (clusters of 128 KiB, kernel 6.1). In a cluster as small as a block
+#: there is no rest to fill.
+CLUSTER_KIB = 4
 
 
 def block_steps(session: Session) -> list[Step]:
@@ -86,7 +89,6 @@ def prepare_file_system(session: Session) -> None:
         _wait_state(session, first, "cs:(Connected|SyncSource|SyncTarget)", "DRBD to connect")
     with session.reporter.step("OCFS2"):
         device = f"/dev/drbd{storage.minor}"
-        usage = "-T vmstore " if first.storage_disk_mib >= VMSTORE_LEAST_MIB else ""
         carry_out(
             session,
             session.shell(first),
@@ -101,7 +103,7 @@ def prepare_file_system(session: Session) -> None:
                     "make the file system",
                     f'test "$(blkid -p -o value -s TYPE {device})" = ocfs2',
                     f"mkfs.ocfs2 -q -x --cluster-stack=o2cb --cluster-name={storage.ocfs2_cluster} "
-                    f"-N {len(lab.nodes)} -J size={JOURNAL_MIB}M {usage}-L {storage.pool} {device}",
+                    f"-N {len(lab.nodes)} -b 4K -C {CLUSTER_KIB}K -J size={JOURNAL_MIB}M -L {storage.pool} {device}",
                     timeout_s=60,
                 ),
                 _mount_step(session),

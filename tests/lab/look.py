@@ -194,6 +194,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "drbd link": f"readlink -f /dev/drbd/by-res/{storage.resource}",
         "drbd settings": f"drbdsetup show {storage.resource} | sed '/shared-secret/s/\".*\"/SECRET/'",
         "file system": f"blkid -p -o export /dev/drbd{storage.minor}",
+        "ocfs2 layout": f"debugfs.ocfs2 -R stats /dev/drbd{storage.minor} 2>&1 | grep 'Cluster Size Bits'",
         "ocfs2 nodes": f"cd {cluster}/node && grep -H '' */num */ipv4_address */ipv4_port",
         "ocfs2 heartbeat": f"cat {cluster}/heartbeat/dead_threshold",
         "ocfs2 timeout": f"cat {cluster}/idle_timeout_ms",

@@ -88,6 +88,12 @@ def test_file_system_is_ocfs2_with_the_label_of_the_pool(lab: Lab, seen: Look) -
     assert (found["TYPE"], found["LABEL"]) == ("ocfs2", lab.storage.pool)
 
 
+def test_ocfs2_hands_out_space_by_the_block(seen: Look) -> None:
+    """In larger clusters written blocks were lost, see lab/workflows/storage.py."""
+    bits = dict(re.findall(r"(\w+) Size Bits: (\d+)", seen.text("ocfs2 layout")))
+    assert bits == {"Block": "12", "Cluster": "12"}
+
+
 def test_ocfs2_is_mounted_where_the_guests_are(lab: Lab, seen: Look) -> None:
     source, kind, options = seen.text("mount").split()
     assert (source, kind) == (f"/dev/drbd{lab.storage.minor}", "ocfs2")
