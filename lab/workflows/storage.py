@@ -15,10 +15,9 @@ from lab.workflows.steps import Step, carry_out
 DISK = "/dev/disk/by-id/virtio-drbd"
 #: Every node's journal is written in full, through DRBD; mkfs.ocfs2(8) would take 256 MiB each for this use.
 JOURNAL_MIB = 32
-#: OCFS2 hands out space in clusters. In one larger than QEMU's unit of 64 KiB two guests' blocks are written side by side,
-#: directly, by several threads, while the kernel fills the rest of a new cluster with zeros through the page cache: blocks
-#: that had been written were found full of zeros (clusters of 128 KiB, kernel 6.1). In a cluster as small as a block
-#: there is no rest to fill.
+#: OCFS2 hands out space in clusters. Where one is larger than QEMU's unit of 64 KiB, threads of a guest's QEMU write
+#: into it directly, while the kernel fills the rest of a new one with zeros. Blocks that had been written were found
+#: to be zeros then (128 KiB, kernel 6.1). In a cluster no larger than a block there is no rest to fill.
 CLUSTER_KIB = 4
 
 
