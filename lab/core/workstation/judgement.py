@@ -25,8 +25,8 @@ TRACES: Mapping[str, str] = {
     "processes": "ps -eo user:20,args | grep -E '(qemu-system|fence_virtd|dnsmasq|ovs-)' | grep -v grep | cut -c 1-120",
     "mounts": "findmnt -rno TARGET | grep -v '^/run/user'",
 }
-#: The cache of images, which lab.down keeps and says so.
-KEPT = "ha-lab-cache"
+#: What lab.down keeps and says so: the cache of images, and libvirt's own logs, which only root may remove.
+KEPT = ("ha-lab-cache", ".log")
 
 _INSTALLING = re.compile(r"^inv: installing with apt-get [^:]*: (?P<words>.*) \(log: .*\)$", re.MULTILINE)
 _JOINING = re.compile(r"^inv: adding \S+ to the groups? (?P<words>.*?) with ", re.MULTILINE)
@@ -61,14 +61,14 @@ def set_up_cases(
 
 
 def left_behind(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Case:
-    """Whether a removed lab left nothing but the image cache.
+    """Whether a removed lab left nothing but what it says it keeps.
 
     Args:
         before: the :data:`TRACES` before the lab came.
         after: and after it went.
     """
-    left = {f"{name}: {line}" for name in TRACES for line in after[name] - before[name] if KEPT not in line}
-    return _none("lab.down leaves nothing but the image cache", left)
+    left = {f"{name}: {line}" for name in TRACES for line in after[name] - before[name] if not line.endswith(KEPT)}
+    return _none("lab.down leaves nothing but the image cache and libvirt's logs", left)
 
 
 def _none(name: str, found: Sequence[str] | set[str] | frozenset[str]) -> Case:
