@@ -47,7 +47,7 @@ def boot(stage: Stage) -> list[Case]:
     """The machine is up, plain, and offers KVM to whoever may use it."""
     settled = stage.asked(SYSTEM_RUNNING)
     plain = stage.asked(
-        "dpkg-query -W -f '${Package}\\n' libvirt-daemon qemu-system-x86 mmdebstrap python3 gcc 2>/dev/null || true"
+        "dpkg-query -W -f '${Package}\\n' libvirt-daemon qemu-system-x86 mmdebstrap python3-venv gcc 2>/dev/null || true"
     )
     packages = judgement.lines_of(plain.stdout)
     user = stage.asked("id -un; sudo -n id -un")
