@@ -46,9 +46,8 @@ def put_clone(stage: Stage) -> str:
 def boot(stage: Stage) -> list[Case]:
     """The machine is up, plain, and offers KVM to whoever may use it."""
     settled = stage.asked(SYSTEM_RUNNING)
-    plain = stage.asked(
-        "dpkg-query -W -f '${Package}\\n' libvirt-daemon qemu-system-x86 mmdebstrap python3-venv gcc 2>/dev/null || true"
-    )
+    needed = "libvirt-daemon qemu-system-x86 mmdebstrap python3-venv gcc"
+    plain = stage.asked(f"dpkg-query -W -f '${{Package}}\\n' {needed} 2>/dev/null || true")
     packages = judgement.lines_of(plain.stdout)
     user = stage.asked("id -un; sudo -n id -un")
     nested = stage.asked("cat /sys/module/kvm_amd/parameters/nested; ls -l /dev/kvm")
