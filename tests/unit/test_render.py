@@ -194,3 +194,11 @@ def test_disks_are_files_in_the_directories_of_their_pools() -> None:
     }
     own = {one.rpartition("/")[2] for one in files if one.startswith(f"{pool}/")}
     assert own == volumes
+
+
+def test_a_node_under_kvm_can_be_saved() -> None:
+    """A CPU with an invariant TSC blocks savevm, and migratable='off' hands that on from real hardware."""
+    tree = rendered(replace(example_lab(), accelerator="kvm"))
+    cpu = ElementTree.fromstring(tree["libvirt/domains/brina.xml"]).find("./cpu")
+    assert cpu is not None
+    assert (cpu.get("mode"), cpu.get("migratable")) == ("host-passthrough", "on")
