@@ -262,7 +262,8 @@ esac
     "sudo": """\
 echo "sudo $*" >>"$fakes/asked"
 case "$1" in
-    -v | -n) [ -z "${FAKE_PASSWORD:-}" ] ; exit ;;
+    -v) exit 1 ;;
+    -n) [ -z "${FAKE_PASSWORD:-}" ] ; exit ;;
     -E) cp "$fakes/user" "$fakes/login"; shift 4 ;;
 esac
 exec "$@"
