@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,8 @@ def _commit() -> str:
 def _keep_evidence(stage: Stage) -> None:
     """What the project wrote on the machine, as a tar beside the logs; best effort, the failure is told anyway."""
     argv = [*stage.shell.argv("-o", "BatchMode=yes"), "--", f"{EVIDENCE} | base64"]
-    result = run(argv, timeout_s=120, check=False, cwd=stage.shell.root)
-    if result.ok:
+    with suppress(LabError):
+        result = run(argv, timeout_s=120, cwd=stage.shell.root)
         files.write_atomically(stage.log.with_suffix(".tar"), base64.b64decode(result.stdout))
 
 

@@ -35,11 +35,11 @@ class Step:
     on_machine: bool = True
 
 
-#: Limits are some three times what was measured on two cores.
+#: The limits of bake, boot and install are some three times what was seen on two cores; the others are estimates.
 STEPS = (
     Step("bake", 1800, "the image of the machine, and the lab's images, on this host", on_machine=False),
     Step("boot", 300, "the machine boots, and gets a clone of the repository"),
-    Step("install", 1200, "the first command of an ordinary user, which installs what is missing"),
+    Step("install", 2700, "the first command of an ordinary user, which installs what is missing"),
     Step("doctor", 1200, "KVM is found and proven; each bad case is refused with its reason"),
     Step("up", 1800, "the lab, its nodes as KVM guests"),
     Step("verify", 1200, "the lab's own checks"),

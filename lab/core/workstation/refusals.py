@@ -32,6 +32,13 @@ class Refusal:
     message: str
 
 
+_MEMORY = "/dev/shm"  # noqa: S108 (of the workstation)
+_MOST_KIB = "$(awk '/MemAvailable/ { print $2 - 2000000 }' /proc/meminfo)"
+_MODULE = "sudo modprobe -r kvm_amd && sudo modprobe kvm_amd"
+_LISTEN = "sudo systemd-run --quiet --unit=port53 --collect systemd-socket-activate --datagram --listen=0.0.0.0:53 cat"
+_RAISED = "sudo ip link set taken0 up"
+
+
 def refusals(lab: Lab) -> tuple[Refusal, ...]:
     """The bad hosts, each alone.
 
@@ -41,13 +48,6 @@ def refusals(lab: Lab) -> tuple[Refusal, ...]:
     gateway = lab.network.service_subnet.network_address + 1
     network = network_name(lab.name, "service")
     xml = f"<network><name>{network}</name><ip address='192.0.2.1' prefix='24'/></network>"
-    memory = "/dev/shm"  # noqa: S108 (of the workstation)
-    most = "$(awk '/MemAvailable/ { print $2 - 2000000 }' /proc/meminfo)"
-    raised = "sudo ip link set taken0 up"
-    module = "sudo modprobe -r kvm_amd && sudo modprobe kvm_amd"
-    listen = (
-        "sudo systemd-run --quiet --unit=port53 --collect systemd-socket-activate --datagram --listen=0.0.0.0:53 cat"
-    )
     return (
         Refusal(
             "KVM's modules are not loaded",
@@ -56,7 +56,7 @@ def refusals(lab: Lab) -> tuple[Refusal, ...]:
             "accelerator",
             r"kvm_amd is not loaded",
         ),
-        Refusal("nested=0", f"{module} nested=0", module, "accelerator", r"nesting is off \(kvm_amd nested=0\)"),
+        Refusal("nested=0", f"{_MODULE} nested=0", _MODULE, "accelerator", r"nesting is off \(kvm_amd nested=0\)"),
         Refusal(
             "the user is not in the group libvirt",
             f"sudo gpasswd -d {USER} libvirt",
@@ -66,21 +66,21 @@ def refusals(lab: Lab) -> tuple[Refusal, ...]:
         ),
         Refusal(
             "memory is short",
-            f"sudo mount -o remount,size=100% {memory} && sudo fallocate -l {most}KiB {memory}/hog",
-            f"sudo rm -f {memory}/hog && sudo mount -o remount,size=50% {memory}",
+            f"sudo mount -o remount,size=100% {_MEMORY} && sudo fallocate -l {_MOST_KIB}KiB {_MEMORY}/hog",
+            f"sudo rm -f {_MEMORY}/hog && sudo mount -o remount,size=50% {_MEMORY}",
             "memory",
             r"\d+ MiB available, \d+ MiB needed",
         ),
         Refusal(
             "the subnet is taken",
-            f"sudo ip link add taken0 type dummy && sudo ip addr add {gateway}/24 dev taken0 && {raised}",
+            f"sudo ip link add taken0 type dummy && sudo ip addr add {gateway}/24 dev taken0 && {_RAISED}",
             "sudo ip link del taken0",
             "service subnet",
             r"is taken on this host by the route .* to taken0",
         ),
         Refusal(
             "port 53 is taken",
-            f"{listen} && for n in $(seq 20); do ss -Hlun 'sport = :53' | grep -q . && break; sleep 0.5; done",
+            f"{_LISTEN} && for n in $(seq 20); do ss -Hlun 'sport = :53' | grep -q . && break; sleep 0.5; done",
             "sudo systemctl stop port53.service",
             "port 53",
             r"0\.0\.0\.0.*port 53|port 53.*0\.0\.0\.0",
