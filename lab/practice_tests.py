@@ -15,7 +15,8 @@ from invoke.tasks import task
 from lab import surface
 from lab.core.errors import LabError
 from lab.core.matrix import DEFAULT_SUITES, suites_of
-from lab.practice import finish
+from lab.core.workstation.plan import STEP_NAMES, SUITES, wishes_of
+from lab.practice import JSON, finish
 from lab.workflows.options import ROOT
 
 ONLY = {"only": "run only tests whose names match this pytest expression"}
@@ -63,4 +64,38 @@ def matrix(context: Context, only: str = "", suites: str = ",".join(DEFAULT_SUIT
     with_libvirt(lambda: run_pytest(context, ["tests/matrix"], only, "-s", *report))
 
 
-TASKS: tuple[Any, ...] = (matrix,)
+@task(
+    help={
+        **JSON,
+        "suite": "Debian suite of the machine: bookworm or trixie",
+        "steps": f"only these, with commas between: {', '.join(STEP_NAMES)}; those that have not passed when not given",
+        "fresh": "throw the machine away and begin with the first step",
+        "bake-inside": "bake the lab's images on the machine too, instead of handing in those of this host",
+    }
+)
+def workstation(
+    _context: Context,
+    suite: str = SUITES[0],
+    steps: str = "",
+    *,
+    fresh: bool = False,
+    bake_inside: bool = False,
+    json: bool = False,
+) -> None:
+    """A fresh, emulated machine with systemd and KVM, on which an ordinary user types the README's commands.
+
+    Each step has a deadline and begins where the last one that passed has ended, also in a later run; the machine is
+    off when the command ends. Logs, console and JUnit file are in build/workstation. Not part of all tests.
+
+    Examples: ./inv test.workstation
+              ./inv test.workstation --suite trixie --steps bake,boot,install,doctor
+    """
+    try:
+        wishes = wishes_of(suite, steps, fresh, bake_inside)
+    except ValueError as error:
+        surface.print_error(LabError(str(error), remedy="Name what is known"), sys.stderr)
+        raise Exit(code=2) from error
+    finish(surface.carry_out("workstation", wishes, as_json=json))
+
+
+TASKS: tuple[Any, ...] = (matrix, workstation)

@@ -34,6 +34,7 @@ INTERRUPTED = {
     "import": "Interrupted. Nothing was taken in.",
     "renew": "Interrupted. `./inv lab.up` or `./inv lab.renew` continues; old and new keys both reach the nodes.",
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
+    "workstation": "Interrupted; the machine is off. `./inv test.workstation` does the interrupted step again.",
 }
 DEFAULT_TOPOLOGY = "two-node"
 
@@ -70,8 +71,9 @@ WORKFLOWS = {
     "traffic": "lab.workflows.traffic:traffic",
     "up": "lab.workflows.up:up",
     "verify": "lab.workflows.verify:verify",
+    "workstation": "lab.workflows.workstation:workstation",
 }
-WITHOUT_LIBVIRT = ("faults", "render", "report", "schema", "bake")
+WITHOUT_LIBVIRT = ("faults", "render", "report", "schema", "bake", "workstation")
 
 
 def workflow(verb: str) -> Callable[..., Any]:

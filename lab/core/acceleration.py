@@ -84,6 +84,10 @@ class Choice:
 
 def obstacle(evidence: Evidence) -> tuple[str, str]:
     """Why KVM cannot carry the lab, and a remedy; two empty texts when nothing speaks against it so far."""
+    if evidence.cpu_flag and not evidence.modules and (not evidence.device or evidence.device_error):
+        # The device may be there all the same: systemd makes its node beforehand, and opening it finds nobody.
+        module = "kvm_amd" if evidence.cpu_flag == "svm" else "kvm_intel"
+        return f"the kernel module {module} is not loaded", f"As root: modprobe {module}"
     if not evidence.device:
         return "this machine has no /dev/kvm", "Switch on virtualisation in the firmware, or nesting on its hypervisor"
     if evidence.device_error:

@@ -33,6 +33,8 @@ OLDEST = {"qemu-system-x86_64": (7, 2), "libvirt": (9, 0)}
 TELEPHONY_TOOLS = ("sipp",)
 FENCING_TOOLS = ("fence_virtd",)
 SWITCH_TOOLS = ("ovs-vswitchd", "ovsdb-server")
+#: At every address of the host, as the kernel's tables name it.
+ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 PACKAGES_REMEDY = "Run any task through ./inv, which installs what is missing (the list is packages.txt)"
 
 
@@ -100,6 +102,7 @@ class HostFacts:
         domains, networks, pools: the host's libvirt objects by name.
         images_baked: whether the image cache holds anything.
         is_root: whether this is root, who alone can make network devices.
+        dns_listeners: addresses at which a program of this host listens on port 53.
     """
 
     architecture: str
@@ -117,6 +120,7 @@ class HostFacts:
     pools: Mapping[str, Owned] = field(default_factory=dict)
     images_baked: bool = False
     is_root: bool = True
+    dns_listeners: frozenset[str] = frozenset()
 
 
 def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False) -> list[Finding]:
@@ -136,6 +140,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
         *_libvirt(facts),
         *_tools(lab, facts),
         *_routes(lab, facts),
+        *_name_server(lab, facts),
         *_names(lab, facts),
         *_bridges(lab, facts),
         *_switch(lab, facts),
@@ -246,6 +251,20 @@ def _routes(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
             yield Finding(name, "warning", f"{subnet} hides a part of the route {taken} while the lab runs", remedy)
         else:
             yield Finding(name, "ok", f"{subnet} is free on this host")
+
+
+def _name_server(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    """Libvirt's dnsmasq has to listen at the gateway; who listens at every address is in its way."""
+    network = facts.networks.get(network_name(lab.name, "service"))
+    if network and network.active:
+        return
+    everywhere = sorted(facts.dns_listeners & ANY_ADDRESS)
+    if everywhere:
+        message = f"a program of this host listens at {everywhere[0]} on port 53, where the lab's name server has to"
+        remedy = "`ss -lntup sport = :53` (as root) names it; let it listen at 127.0.0.1 only, or end it"
+        yield Finding("port 53", "failure", message, remedy)
+    else:
+        yield Finding("port 53", "ok", "no program listens at every address on port 53")
 
 
 def _names(lab: Lab, facts: HostFacts) -> Iterator[Finding]:

@@ -108,7 +108,7 @@ def _open_to_namespace(work: Path) -> None:
     if closed:
         raise LabError(
             f"{closed[0]} is closed to other users, so nothing can be baked below it without being root",
-            remedy="bake as root, or set XDG_CACHE_HOME to a directory such as /var/tmp/your-name",
+            remedy="bake as root, or open that directory with chmod o+x",
         )
     work.chmod(0o777)
     for name in ("kernel", "initrd", "busybox", "modules.tar", "packages.tsv", "root.raw"):

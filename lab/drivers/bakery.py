@@ -133,6 +133,7 @@ def bake(
             return found
         with image_cache.work_directory(cache_dir, lock_name) as work:
             _require_space(cache_dir)
+            _require_space(work)
             return _bake_into(source, cache_dir, work, report, builder)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import libvirt
 
 from lab.core.errors import LabError
+from lab.core.parsers.sockets import listening_addresses
 from lab.core.preflight import HostFacts, Owned, Route, Space
 from lab.doors.process import ProcessError, run
 
@@ -38,6 +39,9 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "zstd": ("--version",),
     "ip": ("-V",),
 }
+DNS_PORT = 53
+#: Sockets of this network namespace, readable by everybody (proc_net(5)).
+LISTENERS = tuple(Path("/proc/net") / name for name in ("udp", "udp6", "tcp", "tcp6"))
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _TOOL_LIMIT_S = 4.0
 
@@ -70,6 +74,12 @@ def gather(uri: str = "") -> HostFacts:
         pools=held["pools"],
         images_baked=_holds_anything(CACHE),
         is_root=os.geteuid() == 0,
+        dns_listeners=frozenset(
+            address
+            for path in LISTENERS
+            if path.exists()
+            for address in listening_addresses(_text(path), port=DNS_PORT)
+        ),
     )
 
 
@@ -150,7 +160,8 @@ def _libvirt_facts(uri: str) -> tuple[dict[str, dict[str, Owned]], str, str]:
     held: dict[str, dict[str, Owned]] = {"domains": {}, "networks": {}, "pools": {}}
     libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print to the terminal
     try:
-        connection = libvirt.openReadOnly(uri)
+        # Not read-only: that is granted to everybody, also to who may not make a lab.
+        connection = libvirt.open(uri)
     except libvirt.libvirtError as error:
         return held, "", error.get_error_message()
     try:

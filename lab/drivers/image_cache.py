@@ -7,10 +7,12 @@ a libvirt directory pool shows nothing deeper.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 
 WORK_PREFIX = ".work-"
+#: Where builds of an ordinary user go when the cache is below a closed home (Debian makes them so): the users of
+#: mmdebstrap's namespace are others than this one, and have to get there.
+OPEN_PLACE = Path("/var/tmp")  # noqa: S108 (a new directory of a random name, not a known file)
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,36 @@ def _try_lock(descriptor: int) -> bool:
 def work_directory(cache_dir: Path, name: str) -> Iterator[Path]:
     """A directory to build in; removed at the end, and at the next bake when this one is killed.
 
+    Where the cache is closed to the users of a namespace, it is elsewhere, and a link in the cache tells where.
     The caller holds the lock ``name``. Leftovers of other names go too, when nobody holds their locks.
     """
     remove_leftovers(cache_dir, held=name)
     work = cache_dir / f"{WORK_PREFIX}{name}"
-    work.mkdir()
+    if os.geteuid() and _closed(cache_dir):
+        _make_elsewhere(work)
+    else:
+        work.mkdir()
     try:
-        yield work
+        yield work.resolve()
     finally:
         _remove(work)
+
+
+def _closed(directory: Path) -> bool:
+    """Whether other users cannot get into a directory."""
+    return any(not path.stat().st_mode & 0o001 for path in (directory.resolve(), *directory.resolve().parents))
+
+
+def _make_elsewhere(link: Path) -> None:
+    """A directory in :data:`OPEN_PLACE`, and a link that names it, so that it is found when this process is killed.
+
+    Others may pass the outer one and cannot list it, so they do not find the inner one, which the build opens to all.
+    """
+    outer = OPEN_PLACE / f"ha-lab-{secrets.token_hex(8)}"
+    inner = outer / secrets.token_hex(8)
+    link.symlink_to(inner)
+    outer.mkdir(mode=0o711)
+    inner.mkdir()
 
 
 def remove_leftovers(cache_dir: Path, *, held: str = "") -> list[str]:
@@ -138,7 +164,7 @@ def remove_leftovers(cache_dir: Path, *, held: str = "") -> list[str]:
             continue
         with (cache_dir / "locks" / name).open("w") as file:
             # Its bake may have ended, and tidied up itself, since the directory was listed.
-            if _try_lock(file.fileno()) and path.exists():
+            if _try_lock(file.fileno()) and os.path.lexists(path):
                 _remove(path)
                 removed.append(name)
     return removed
@@ -146,6 +172,14 @@ def remove_leftovers(cache_dir: Path, *, held: str = "") -> list[str]:
 
 def _remove(path: Path) -> None:
     """Remove a directory, also one with files of mmdebstrap's unshare mode, which belong to other users."""
+    if path.is_symlink():
+        inner = path.readlink()
+        if inner.is_dir():
+            _remove(inner)
+        if inner.parent.parent == OPEN_PLACE and inner.parent.is_dir():
+            inner.parent.rmdir()
+        path.unlink()
+        return
     try:
         shutil.rmtree(path)
     except PermissionError:
@@ -204,7 +238,16 @@ def publish(draft: Path, target: Path) -> None:
     draft.chmod(0o644)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
-    draft.rename(target)
+    try:
+        draft.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Built on another file system, see OPEN_PLACE.
+        nearer = target.with_name(f".{target.name}.new")
+        shutil.copyfile(draft, nearer)
+        publish(nearer, target)
+        draft.unlink()
 
 
 def _sha256(path: Path) -> str:

@@ -6,7 +6,6 @@ crash half-way and without the lab's files.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 
@@ -124,19 +123,27 @@ def _remove_from_libvirt(name: str, hypervisor: Hypervisor) -> list[str]:
     removed = []
     for domain in hypervisor.owned_domains(name):
         if hypervisor.remove_domain(domain.name):
-            removed.append(f"node {domain.node}")
-            _remove_logs(domain.name)
+            left = "" if _remove_logs(domain.name) else f" (its logs stay in {LIBVIRT_LOGS}, only root may remove them)"
+            removed.append(f"node {domain.node}{left}")
     for role in ("service", "management"):
         if hypervisor.remove_network(addressing.network_name(name, role)):
             removed.append(f"network {role}")
     return removed
 
 
-def _remove_logs(domain: str) -> None:
-    """Remove what libvirt keeps of a domain's output, where this user may; libvirt itself never does."""
+def _remove_logs(domain: str) -> bool:
+    """Remove what libvirt keeps of a domain's output, where this user may; libvirt itself never does.
+
+    Returns:
+        Whether nothing of it is left.
+    """
+    gone = True
     for path in (LIBVIRT_LOGS / f"{domain}.log", LIBVIRT_LOGS / f"{domain}-console.log"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            gone = False
+    return gone
 
 
 __all__ = ["LabError", "close_connections", "down"]

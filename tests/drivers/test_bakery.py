@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -187,6 +188,62 @@ def test_leftovers_of_other_images_go_unless_they_are_at_work(tmp_path: Path) ->
     with image_cache.lock(tmp_path, "busy", wait_s=1):
         assert image_cache.remove_leftovers(tmp_path) == ["dead"]
     assert [path.name for path in tmp_path.glob(".work-*")] == [".work-busy"]
+
+
+@pytest.fixture
+def closed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache below a home that is closed to others, and an ordinary user; builds may go to a place beside it."""
+    tmp_path.chmod(0o755)
+    open_place = tmp_path / "open"
+    home = tmp_path / "home"
+    for path, mode in ((open_place, 0o755), (home, 0o700)):
+        path.mkdir()
+        path.chmod(mode)
+    monkeypatch.setattr(image_cache, "OPEN_PLACE", open_place)
+    monkeypatch.setattr(image_cache.os, "geteuid", lambda: 1000)
+    return home
+
+
+def test_below_a_closed_home_the_build_is_elsewhere(recipes: Path, tmp_path: Path, closed_home: Path) -> None:
+    places: list[Path] = []
+
+    def building(request: BuildRequest) -> BuildResult:
+        places.append(request.work)
+        assert request.work.parent.stat().st_mode & 0o777 == 0o711
+        return fake([])(request)
+
+    image = bake(load_recipe("small", recipes=recipes), closed_home / "cache", builder=building)
+    assert image.root.read_text() == "root"
+    assert image.root.is_relative_to(closed_home)
+    assert places[0].parent.parent == tmp_path / "open"
+    assert list((tmp_path / "open").iterdir()) == []
+    assert list((closed_home / "cache").glob(".work-*")) == []
+
+
+def test_a_killed_build_elsewhere_is_found_and_goes(tmp_path: Path, closed_home: Path) -> None:
+    image_cache.prepare(closed_home)
+    image_cache._make_elsewhere(closed_home / ".work-dead")
+    # One that was killed before it had made its directory leaves a link to nowhere.
+    (closed_home / ".work-early").symlink_to(tmp_path / "open" / "ha-lab-x" / "y")
+    assert image_cache.remove_leftovers(closed_home) == ["dead", "early"]
+    assert list((tmp_path / "open").iterdir()) == []
+    assert list(closed_home.glob(".work-*")) == []
+
+
+def test_a_file_from_another_file_system_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft, target = tmp_path / "elsewhere-draft", tmp_path / "image"
+    draft.write_text("whole")
+    rename = Path.rename
+
+    def other_file_system(self: Path, to: Path) -> Path:
+        if self == draft:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", other_file_system)
+    image_cache.publish(draft, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+    assert target.read_text() == "whole"
 
 
 def test_a_recipe_that_is_not_there(recipes: Path) -> None:

@@ -9,11 +9,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASKS = """
+from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.tasks import task
 import os, pathlib, time
@@ -33,6 +35,8 @@ def linger(_context):
         time.sleep(60)
     except KeyboardInterrupt:
         raise Exit(code=130)
+
+namespace = Collection(where, end, linger, Collection("lab", where))
 """
 
 
@@ -239,6 +243,95 @@ def test_open_vswitch_is_for_topologies_that_want_it_and_is_not_started(
     assert line.startswith("no-start-101 ")
 
 
+def test_the_fencing_daemon_is_not_started(lacking: Lacking) -> None:
+    _, notes, _ = lacking("lab.up")
+    (line,) = [line for line in notes if "fence-virtd" in line.split()]
+    assert line.startswith("no-start-101 ")
+
+
+#: An ordinary user: `id` tells the groups of this login, and of the user those in a file; sudo says what it is asked.
+FAKE_USER = {
+    "id": """\
+case "$*" in
+    -u) echo 1000 ;;
+    -un) echo ada ;;
+    -nG) cat "$fakes/login" ;;
+    "-nG ada") cat "$fakes/user" ;;
+esac
+""",
+    "sudo": """\
+echo "sudo $*" >>"$fakes/asked"
+case "$1" in
+    -v) exit 1 ;;
+    -n) [ -z "${FAKE_PASSWORD:-}" ] ; exit ;;
+    -E) cp "$fakes/user" "$fakes/login"; shift 4 ;;
+esac
+exec "$@"
+""",
+    "usermod": """\
+echo "$(cat "$fakes/user") $(echo "$3" | tr , ' ')" >"$fakes/user"
+""",
+    "getent": "exit 0\n",
+    "apt-get": "exit 0\n",
+    "dpkg": "exit 0\n",
+    "dpkg-query": "exit 1\n",
+    "systemctl": "exit 0\n",
+    "tee": "cat >/dev/null\n",
+}
+
+
+@pytest.fixture
+def user(copy: Path, tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]:
+    """Run a command as an ordinary user in some groups; what it printed, and what sudo was asked."""
+    inv(copy, "where")
+    fakes = tmp_path / "fakes"
+    fakes.mkdir()
+
+    def run(*words: str, groups: str, login: str = "", **environment: str) -> tuple[Any, list[str]]:
+        for name, body in FAKE_USER.items():
+            (fakes / name).write_text(f"#!/bin/sh\nfakes={fakes}\n{body}", encoding="utf-8")
+            (fakes / name).chmod(0o755)
+        (fakes / "user").write_text(f"{groups}\n", encoding="utf-8")
+        (fakes / "login").write_text(f"{login or groups}\n", encoding="utf-8")
+        (fakes / "asked").write_text("", encoding="utf-8")
+        result = inv(copy, *words, PATH=f"{fakes}:{os.environ['PATH']}", **environment)
+        return result, (fakes / "asked").read_text(encoding="utf-8").splitlines()
+
+    return run
+
+
+User = Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]
+
+
+def test_an_ordinary_user_joins_the_groups_when_a_labs_packages_are_installed(user: User) -> None:
+    result, asked = user("lab.where", groups="ada sudo")
+    assert "inv: adding ada to the groups libvirt and kvm with sudo" in result.stderr
+    assert [line for line in asked if "usermod" in line] == ["sudo usermod --append --groups libvirt,kvm ada"]
+    # The command itself runs once, in a login that knows of the groups.
+    assert asked[-1].startswith("sudo -E -u ada -- ")
+    assert result.stdout.splitlines() == ["/"]
+    # Who is in one of them joins the other one.
+    result, asked = user("lab.where", groups="ada sudo libvirt")
+    assert [line for line in asked if "usermod" in line] == ["sudo usermod --append --groups kvm ada"]
+
+
+def test_who_has_left_a_group_is_not_put_back_later(user: User) -> None:
+    result, asked = user("lab.where", groups="ada sudo", INV_SKIP_PACKAGES="1")
+    assert asked == []
+    assert result.stdout.splitlines() == ["/"]
+
+
+def test_a_login_that_is_older_than_the_groups_is_renewed_where_sudo_asks_nothing(user: User) -> None:
+    common = {"groups": "ada sudo libvirt kvm", "login": "ada sudo", "INV_SKIP_PACKAGES": "1"}
+    result, asked = user("lab.where", **common)
+    assert asked[-1].startswith("sudo -E -u ada -- ")
+    result, asked = user("lab.where", **common, FAKE_PASSWORD="1")
+    assert asked == ["sudo -n true"]
+    assert result.stdout.splitlines() == ["/"]
+    # What is no business of libvirt's needs no group.
+    assert user("where", **common)[1] == []
+
+
 @pytest.mark.parametrize("words", [("lab.up",), ("lab.up", "-t", "smoke"), ("test.unit",)])
 def test_other_topologies_need_no_open_vswitch(lacking: Lacking, words: tuple[str, ...]) -> None:
     _, notes, _ = lacking(*words)
@@ -252,7 +345,7 @@ def test_every_package_has_a_known_group_and_a_reason() -> None:
     assert entries
     for line in entries:
         words, _, reason = line.partition("#")
-        assert words.split()[0] in ("python", "lab", "test", "daemons", "switch"), line
+        assert words.split()[0] in ("python", "lab", "fencing", "test", "daemons", "switch"), line
         assert len(words.split()) == 2, line
         assert reason.strip(), line
 

@@ -25,7 +25,10 @@ def test_kvm_when_a_machine_ran_and_nesting_is_offered() -> None:
 @pytest.mark.parametrize(
     ("evidence", "reason"),
     [
+        (with_(device=False, cpu_flag=""), "no /dev/kvm"),
         (with_(device=False), "no /dev/kvm"),
+        (with_(device=False, modules=()), "the kernel module kvm_amd is not loaded"),
+        (with_(device_error="No such device", cpu_flag="vmx", modules=()), "the kernel module kvm_intel is not loaded"),
         (with_(device_error="Permission denied"), "cannot be opened: Permission denied"),
         (with_(cpu_flag="", modules=("kvm_pvm",)), "neither vmx nor svm (loaded: kvm_pvm)"),
         (with_(nested="0"), "nesting is off (kvm_amd nested=0)"),

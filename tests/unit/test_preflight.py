@@ -9,6 +9,7 @@ import pytest
 from lab.core.acceleration import Choice
 from lab.core.addressing import bridge_name, domain_name, domain_uuid, network_name, network_uuid, pool_uuid
 from lab.core.model import Lab
+from lab.core.parsers.sockets import listening_addresses
 from lab.core.preflight import Finding, HostFacts, Owned, Route, Space, judge
 from lab.core.topology import parse_topology
 
@@ -57,6 +58,7 @@ def test_every_failure_and_warning_names_a_remedy(lab: Lab, host: HostFacts) -> 
         libvirt_error="no socket",
         routes=(Route(lab.network.service_subnet, "eth0"), Route(lab.network.management_subnet, "eth0")),
         links=frozenset({bridge_name(lab.name, "service")}),
+        dns_listeners=frozenset({"::"}),
         domains={domain_name(lab.name, "brina"): Owned(STRANGER, False)},
     )
     findings = judge(lab, bad, TCG, insisted=True)
@@ -141,3 +143,21 @@ def test_a_bridge_without_its_network_is_somebody_elses(lab: Lab, host: HostFact
     assert only(judge(lab, there, TCG), "bridges").severity == "failure"
     network = {network_name(lab.name, "service"): Owned(str(network_uuid(lab.name, "service")), True)}
     assert [f for f in judge(lab, replace(there, networks=network), TCG) if f.name == "bridges"] == []
+
+
+def test_a_name_server_at_every_address_is_in_the_way(lab: Lab, host: HostFacts) -> None:
+    taken = replace(host, dns_listeners=frozenset({"127.0.0.53", "0.0.0.0"}))
+    finding = only(judge(lab, taken, TCG), "port 53")
+    assert finding.severity == "failure"
+    assert "0.0.0.0 on port 53" in finding.message
+    assert only(judge(lab, replace(host, dns_listeners=frozenset({"127.0.0.53"})), TCG), "port 53").ok
+
+
+def test_the_kernels_table_of_sockets_tells_who_listens() -> None:
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    tcp = "   0: 3500007F:0035 00000000:0000 0A 00000000:00000000\n   1: 00000000:0035 00000000:0000 0A 0:0\n"
+    tcp += "   2: 0100007F:0035 0200007F:9C40 01 0:0\n   3: 00000000:0016 00000000:0000 0A 0:0\n"
+    assert listening_addresses(head + tcp, port=53) == ["127.0.0.53", "0.0.0.0"]
+    udp6 = "  10: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 0:0\n"
+    udp6 += "  11: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07 0:0\n"
+    assert listening_addresses(head + udp6, port=53) == ["::", "::1"]

@@ -6,6 +6,7 @@ import io
 import re
 import tarfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.errors import InputError, LabError
+from lab.core.model import LabImages
 from lab.core.render import facts
 from lab.core.render.engine import Engine, yaml_block
 from lab.core.render.guest_seed import seed_tar
@@ -174,3 +176,29 @@ def test_cib_holds_no_comment() -> None:
     lines = rendered(example_lab())["cluster/cib.crm"].decode().splitlines()
     assert lines
     assert not [line for line in lines if line.lstrip().startswith("#")]
+
+
+def test_disks_are_files_in_the_directories_of_their_pools() -> None:
+    """Where AppArmor confines QEMU, libvirt's helper allows it files; what a pool's volume is it does not know."""
+    tree = rendered(example_lab())
+    domain = ElementTree.fromstring(tree["libvirt/domains/brina.xml"])
+    disks = domain.findall("./devices/disk")
+    assert {disk.get("type") for disk in disks} == {"file"}
+    pool = ElementTree.fromstring(tree["libvirt/pool.xml"]).findtext("./target/path")
+    files = [disk.find("source").attrib["file"] for disk in disks]  # type: ignore[union-attr]
+    assert [one.rpartition("/")[0] for one in files] == [pool, pool, LabImages({}, {}, {}, "").cache_pool_path, pool]
+    volumes = {
+        ElementTree.fromstring(content).findtext("name")
+        for path, content in tree.items()
+        if path.startswith("libvirt/volumes/brina-")
+    }
+    own = {one.rpartition("/")[2] for one in files if one.startswith(f"{pool}/")}
+    assert own == volumes
+
+
+def test_a_node_under_kvm_can_be_saved() -> None:
+    """A CPU with an invariant TSC blocks savevm, and migratable='off' hands that on from real hardware."""
+    tree = rendered(replace(example_lab(), accelerator="kvm"))
+    cpu = ElementTree.fromstring(tree["libvirt/domains/brina.xml"]).find("./cpu")
+    assert cpu is not None
+    assert (cpu.get("mode"), cpu.get("migratable")) == ("host-passthrough", "on")

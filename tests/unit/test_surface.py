@@ -185,7 +185,7 @@ def test_all_tasks_are_there() -> None:
         "up",
         "verify",
     ]
-    test = ["all", "drivers", "faults", "golden", "lab", "matrix", "unit"]
+    test = ["all", "drivers", "faults", "golden", "lab", "matrix", "unit", "workstation"]
     assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
 
 

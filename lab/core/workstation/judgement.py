@@ -1,0 +1,76 @@
+"""What the workstation is looked at for, and what the looks mean: installed, joined, listening, left behind. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from lab.core.proof.cases import Case
+
+#: Each look is shell text whose output is a set of lines.
+LOOKS: Mapping[str, str] = {
+    "packages": "apt-mark showmanual",
+    "groups": "id -nG $(id -un) | tr ' ' '\\n'",
+    "failed units": "systemctl list-units --failed --plain --no-legend | awk '{ print $1 }'",
+    "sockets": "sudo ss -Hltunp | awk '{ print $1, $5, $7 }' | sed 's/,.*//'",
+}
+#: What a lab must not leave on a machine that it was removed from.
+TRACES: Mapping[str, str] = {
+    "domains": "virsh -q -c qemu:///system list --all --name",
+    "networks": "virsh -q -c qemu:///system net-list --all --name",
+    "pools": "virsh -q -c qemu:///system pool-list --all --name",
+    "devices": "ls /sys/class/net",
+    "images": "sudo ls /var/lib/libvirt/images",
+    "logs": "sudo ls /var/log/libvirt/qemu",
+    "processes": "ps -eo user:20,args | grep -E '(qemu-system|fence_virtd|dnsmasq|ovs-)' | grep -v grep | cut -c 1-120",
+    "mounts": "findmnt -rno TARGET | grep -v '^/run/user'",
+}
+#: What lab.down keeps and says so: the cache of images, and libvirt's own logs, which only root may remove.
+KEPT = ("ha-lab-cache", ".log")
+
+_INSTALLING = re.compile(r"^inv: installing with apt-get [^:]*: (?P<words>.*) \(log: .*\)$", re.MULTILINE)
+_JOINING = re.compile(r"^inv: adding \S+ to the groups? (?P<words>.*?) with ", re.MULTILINE)
+_LOOPBACK = re.compile(r"^(127\.|\[::1\]|\[::ffff:127\.)|%lo:")
+
+
+def lines_of(text: str) -> frozenset[str]:
+    """The lines of a look."""
+    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+
+
+def set_up_cases(
+    said: str, before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]
+) -> tuple[Case, ...]:
+    """Whether the set-up did what it said and nothing else.
+
+    Args:
+        said: all that the command printed.
+        before: the :data:`LOOKS` before it.
+        after: and after it.
+    """
+    new = {name: after[name] - before[name] for name in LOOKS}
+    packages = {word for match in _INSTALLING.finditer(said) for word in match["words"].split()}
+    groups = {word for match in _JOINING.finditer(said) for word in re.split(r", | and |,? ", match["words"]) if word}
+    open_ones = {line for line in new["sockets"] if not _LOOPBACK.search(line.split()[1])}
+    return (
+        _none("only packages that it named are marked as installed by hand", new["packages"] - packages),
+        _none("only groups that it named are joined", new["groups"] - groups),
+        _none("no unit has failed", after["failed units"] - before["failed units"]),
+        _none("nothing new listens to other machines", open_ones),
+    )
+
+
+def left_behind(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Case:
+    """Whether a removed lab left nothing but what it says it keeps.
+
+    Args:
+        before: the :data:`TRACES` before the lab came.
+        after: and after it went.
+    """
+    left = {f"{name}: {line}" for name in TRACES for line in after[name] - before[name] if not line.endswith(KEPT)}
+    return _none("lab.down leaves nothing but the image cache and libvirt's logs", left)
+
+
+def _none(name: str, found: Sequence[str] | set[str] | frozenset[str]) -> Case:
+    listed = tuple(sorted(found))
+    return Case(name, "failed", "; ".join(listed), listed) if listed else Case(name, "passed")

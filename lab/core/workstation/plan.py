@@ -1,0 +1,206 @@
+"""What is done with the workstation, in which order and with which limits, and the machine it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SUITES = ("bookworm", "trixie")
+#: The user of the image, see its recipe; the first one of a Debian machine.
+USER = "ada"
+USER_ID = 1000
+#: Where the clone is, as the user types it.
+CLONE = "ha-lab"
+LAB_NAME = "smoke"
+
+#: 24 GiB of disk, thin; the lab asks for 13 where all is on one file system.
+MEMORY_MIB = 7168
+CPU_COUNT = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step; each begins where the one before it ended, also in a later run.
+
+    Args:
+        name: as it is typed.
+        limit_s: deadline, seconds.
+        what: one line for a person.
+        on_machine: whether the machine has to run for it.
+    """
+
+    name: str
+    limit_s: float
+    what: str
+    on_machine: bool = True
+
+
+#: The limits of bake, boot and install are some three times what was seen on two cores; the others are estimates.
+STEPS = (
+    Step("bake", 1800, "the image of the machine, and the lab's images, on this host", on_machine=False),
+    Step("boot", 300, "the machine boots, and gets a clone of the repository"),
+    Step("install", 2700, "the first command of an ordinary user, which installs what is missing"),
+    Step("doctor", 1200, "KVM is found and proven; each bad case is refused with its reason"),
+    Step("up", 1800, "the lab, its nodes as KVM guests"),
+    Step("verify", 1200, "the lab's own checks"),
+    Step("drill", 1500, "a reset, and a power-off drill"),
+    Step("down", 600, "the lab is removed, and nothing of it is left"),
+)
+STEP_NAMES = tuple(step.name for step in STEPS)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked for on the command line.
+
+    Args:
+        suite: Debian suite of the machine.
+        steps: these steps and no others, whatever was passed before; all that have not passed when empty.
+        fresh: throw away the machine and begin with the first step.
+        bake_inside: bake the lab's images on the machine instead of handing in those of this host.
+    """
+
+    suite: str = SUITES[0]
+    steps: tuple[str, ...] = ()
+    fresh: bool = False
+    bake_inside: bool = False
+
+
+def wishes_of(suite: str, steps: str, fresh: bool, bake_inside: bool) -> Wishes:
+    """The wishes as they were typed.
+
+    Args:
+        suite: Debian suite.
+        steps: names with commas between them.
+        fresh: as in :class:`Wishes`.
+        bake_inside: as in :class:`Wishes`.
+
+    Raises:
+        ValueError: an unknown suite or step; the message says which are known.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"{suite} is no suite of the workstation; known are {', '.join(SUITES)}")
+    names = tuple(dict.fromkeys(word.strip() for word in steps.split(",") if word.strip()))
+    unknown = [name for name in names if name not in STEP_NAMES]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is no step; known are {', '.join(STEP_NAMES)}")
+    return Wishes(suite, names, fresh, bake_inside)
+
+
+def due(wishes: Wishes, passed: Sequence[str]) -> tuple[Step, ...]:
+    """The steps of this run, in their order.
+
+    Args:
+        wishes: what was asked for.
+        passed: steps that an earlier run of this machine has passed.
+    """
+    if wishes.steps:
+        return tuple(step for step in STEPS if step.name in wishes.steps)
+    done = 0
+    if not wishes.fresh:
+        # Up to the first that has not passed: what comes after it was seen on a machine that is no more.
+        done = next((place for place, step in enumerate(STEPS) if step.name not in passed), len(STEPS))
+    return STEPS[done:]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Files and port of the machine; paths as QEMU gets them.
+
+    Args:
+        kernel, initrd: of the image.
+        disk: qcow2 overlay, the only disk that is written.
+        disks: read-only raw disks by serial number.
+        ssh_port: port on this host's loopback that leads to the machine's sshd.
+        monitor: socket of QEMU's monitor.
+        console: file that the serial console is appended to.
+        snapshot: name of the snapshot in the disk to start from; boots when empty.
+    """
+
+    kernel: str
+    initrd: str
+    disk: str
+    disks: Mapping[str, str]
+    ssh_port: int
+    monitor: str
+    console: str
+    snapshot: str = ""
+
+
+def qemu_arguments(machine: Machine) -> list[str]:
+    """QEMU's argument vector: a machine whose emulated processor offers AMD-V, so that KVM works inside.
+
+    Its only card is QEMU's user networking: it reaches what this host reaches, and nobody reaches it but through the
+    port on loopback.
+    """
+    forward = f"hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22"
+    arguments = ["qemu-system-x86_64", "-name", "workstation", "-machine", "q35", "-accel", "tcg,thread=multi"]
+    # As the nodes have it under TCG; vector instructions are slower there than what programs choose without them.
+    arguments += ["-cpu", "EPYC-Rome,+svm,-avx,-avx2,-f16c", "-smp", str(CPU_COUNT), "-m", str(MEMORY_MIB)]
+    arguments += ["-nodefaults", "-display", "none", "-kernel", machine.kernel, "-initrd", machine.initrd]
+    arguments += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.hostname=workstation"]
+    arguments += _drive("system", f"file={machine.disk},format=qcow2,cache=unsafe,discard=unmap")
+    for serial, path in machine.disks.items():
+        arguments += _drive(serial, f"file={path},format=raw,readonly=on")
+    arguments += ["-netdev", f"user,id=net,ipv6=off,{forward}", "-device", "virtio-net-pci,netdev=net,romfile="]
+    arguments += ["-device", "virtio-rng-pci"]
+    arguments += ["-chardev", f"file,id=console,path={machine.console},append=on", "-serial", "chardev:console"]
+    arguments += ["-qmp", f"unix:{machine.monitor},server=on,wait=off"]
+    return [*arguments, *(["-loadvm", machine.snapshot] if machine.snapshot else [])]
+
+
+def _drive(serial: str, options: str) -> list[str]:
+    return ["-drive", f"{options},if=none,id={serial}", "-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
+
+
+def ssh_config(folder: str, port: int) -> str:
+    """The ssh_config with which the machine is reached, and no other machine.
+
+    No connection is kept: groups that a user has joined count from the next login on.
+
+    Args:
+        folder: where key and known_hosts are, absolute.
+        port: on loopback.
+    """
+    return f"""\
+# ssh -F {folder}/ssh_config workstation
+Host workstation
+    HostName 127.0.0.1
+    Port {port}
+    User {USER}
+    HostKeyAlias workstation
+    IdentityFile "{folder}/key"
+    IdentitiesOnly yes
+    UserKnownHostsFile "{folder}/known_hosts"
+    GlobalKnownHostsFile none
+    StrictHostKeyChecking yes
+    ServerAliveInterval 20
+    ServerAliveCountMax 9
+    LogLevel ERROR
+"""
+
+
+def topology_text(smoke: str) -> str:
+    """The smallest topology, with limits for nodes whose hardware virtualisation is itself emulated.
+
+    Args:
+        smoke: text of ``topologies/smoke.yaml``, which has no section timing.
+    """
+    timing = "# KVM whose processor is emulated: ten times slower than real hardware.\n"
+    timing += "timing:\n  scale_under_kvm: 6\n  detection_under_kvm: 3\n"
+    return f"{smoke.rstrip()}\n\n{timing}"
+
+
+__all__ = [
+    "STEPS",
+    "STEP_NAMES",
+    "SUITES",
+    "Machine",
+    "Step",
+    "Wishes",
+    "due",
+    "qemu_arguments",
+    "ssh_config",
+    "topology_text",
+    "wishes_of",
+]

@@ -1,0 +1,164 @@
+"""The steps on the workstation, from its first boot to a machine that the lab has left again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab.core import addressing
+from lab.core.errors import LabError
+from lab.core.model import Lab
+from lab.core.proof.cases import Case
+from lab.core.workstation import judgement, plan
+from lab.core.workstation.refusals import judged, ready, refusals
+from lab.doors import files
+from lab.drivers.workstation_machine import packed_clone
+from lab.workflows.options import ROOT, TOPOLOGIES, Options, load_lab
+from lab.workflows.workstation_stage import Stage, command_case, fact_case
+
+SMOKE = "topologies/smoke.yaml"
+#: Written into the clone's folder of generated files: the smallest topology with limits for emulated hardware.
+TOPOLOGY = "build/workstation.yaml"
+SYSTEM_RUNNING = "systemctl is-system-running --wait"
+BEFORE_FILE = "before-the-lab.json"
+
+
+def smoke_lab() -> Lab:
+    """The lab of the smallest topology."""
+    return load_lab(Options(topology=TOPOLOGIES / "smoke.yaml"))
+
+
+def put_clone(stage: Stage) -> str:
+    """Copy a fresh clone of the last commit to the machine; what was generated in an older one stays.
+
+    Returns:
+        The commit.
+    """
+    commit, archive = packed_clone(ROOT)
+    keep = "find . -mindepth 1 -maxdepth 1 ! -name build ! -name .venv -exec rm -rf {} +"
+    stage.shell.succeed(
+        f"mkdir -p {plan.CLONE} && (cd {plan.CLONE} && {keep}) && tar -xzf -", stdin=archive, timeout_s=120
+    )
+    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text(encoding="utf-8"))
+    stage.shell.succeed(f"mkdir -p {plan.CLONE}/build && cat > {plan.CLONE}/{TOPOLOGY}", stdin=text.encode())
+    return commit
+
+
+def boot(stage: Stage) -> list[Case]:
+    """The machine is up, plain, and offers KVM to whoever may use it."""
+    settled = stage.asked(SYSTEM_RUNNING)
+    needed = "libvirt-daemon qemu-system-x86 mmdebstrap python3-venv gcc"
+    plain = stage.asked(f"dpkg-query -W -f '${{Package}}\\n' {needed} 2>/dev/null || true")
+    packages = judgement.lines_of(plain.stdout)
+    user = stage.asked("id -un; sudo -n id -un")
+    nested = stage.asked("cat /sys/module/kvm_amd/parameters/nested; ls -l /dev/kvm")
+    return [
+        fact_case("the machine has booted, no unit has failed", settled, "running"),
+        Case("nothing of the project's needs is there", "failed", ", ".join(sorted(packages)))
+        if packages
+        else Case("nothing of the project's needs is there", "passed"),
+        fact_case("an ordinary user with sudo", user, f"{plan.USER}\nroot"),
+        fact_case("KVM is there, with nesting", nested, "1"),
+    ]
+
+
+def install(stage: Stage) -> list[Case]:
+    """The first command of all; it installs what is missing and says what that is."""
+    before = stage.look(judgement.LOOKS)
+    first = stage.typed(f"./inv lab.doctor -t {SMOKE}")
+    cases = [command_case("the first command sets up what it needs and finds the machine ready", first)]
+    after = stage.look(judgement.LOOKS)
+    cases += judgement.set_up_cases(first.stdout, before, after)
+    second = stage.typed(f"./inv lab.doctor -t {SMOKE}")
+    cases.append(command_case("the second one, after a new login, finds it ready too", second))
+    again = [line for line in second.stdout.splitlines() if line.startswith("inv: ")]
+    name = "the second one sets up nothing"
+    return [*cases, Case(name, "failed", "; ".join(again)) if again else Case(name, "passed")]
+
+
+def doctor(stage: Stage) -> list[Case]:
+    """The good machine, each bad one, and the good one again."""
+    result, document = stage.document(f"./inv lab.doctor -t {SMOKE} --accel kvm --json")
+    cases = [ready(result.returncode, document, result.duration_s)]
+    for refusal in refusals(smoke_lab()):
+        made = stage.asked(refusal.make)
+        if made.ok:
+            result, document = stage.document(f"./inv lab.doctor -t {SMOKE} --accel kvm --json")
+            cases.append(judged(refusal, result.returncode, document, result.duration_s))
+        else:
+            cases.append(Case(f"refused: {refusal.name}", "failed", f"the bad host could not be made: {made.stderr}"))
+        undone = stage.asked(refusal.undo)
+        if not undone.ok:
+            cases.append(Case(f"taken back: {refusal.name}", "failed", undone.stderr.strip()))
+    result, document = stage.document(f"./inv lab.doctor -t {SMOKE} --accel kvm --json")
+    again = ready(result.returncode, document, result.duration_s)
+    return [*cases, Case(f"{again.name}, again", again.verdict, again.message, again.lines, again.duration_s)]
+
+
+def up(stage: Stage) -> list[Case]:
+    """The lab under KVM, guests of the guests included."""
+    if not stage.wishes.bake_inside:
+        cache = "~/.cache/ha-lab/images"
+        stage.shell.succeed(
+            f"mkdir -p {cache} && sudo cat /dev/disk/by-id/virtio-images | tar -xf - -C {cache}", timeout_s=300
+        )
+    before = stage.look(judgement.TRACES)
+    files.write_json(stage.machine.folder / BEFORE_FILE, {name: sorted(lines) for name, lines in before.items()})
+    brought = stage.typed(f"./inv lab.up -t {TOPOLOGY} --accel kvm")
+    cases = [command_case("lab.up: every service has answered a client", brought)]
+    if not brought.ok:
+        return cases
+    lab = smoke_lab()
+    domains = " ".join(addressing.domain_name(lab.name, node.name) for node in lab.nodes)
+    dump = "virsh -c qemu:///system dumpxml"
+    types = f"for d in {domains}; do {dump} $d | grep -o \"<domain type='[a-z]*'\"; done | sort | uniq -c"
+    guest = lab.guests[0]
+    inside = (
+        f"grep . /sys/module/kvm_amd/parameters/nested; virsh dumpxml {guest.domain} | grep -o \"<domain type='kvm'\""
+    )
+    nested = stage.asked(f"cd {plan.CLONE} && ./inv lab.ssh {guest.home} -t {TOPOLOGY} --command {_quoted(inside)}")
+    owner = stage.asked("ps -eo user:20,comm | awk '$2 == \"fence_virtd\" { print $1 }'")
+    return [
+        *cases,
+        fact_case("both nodes are KVM guests", stage.asked(types), f"{len(lab.nodes)} <domain type='kvm'"),
+        fact_case("the guest inside is a KVM guest", nested, "1\n<domain type='kvm'"),
+        fact_case("the fencing daemon is the user's, not root's", owner, plan.USER),
+    ]
+
+
+def verify(stage: Stage) -> list[Case]:
+    """The lab's own checks."""
+    return [command_case("lab.verify", stage.typed(f"./inv lab.verify -t {TOPOLOGY}"))]
+
+
+def drill(stage: Stage) -> list[Case]:
+    """Back to how it was within seconds, then the power of a node is cut."""
+    reset = command_case("lab.reset", stage.typed(f"./inv lab.reset -t {TOPOLOGY}"))
+    if reset.verdict != "passed":
+        return [reset]
+    return [reset, command_case("lab.drill power-off", stage.typed(f"./inv lab.drill power-off -t {TOPOLOGY}"))]
+
+
+def down(stage: Stage) -> list[Case]:
+    """The lab goes, and the machine is as it was before it came."""
+    before = files.read_json(stage.machine.folder / BEFORE_FILE)
+    if before is None:
+        raise LabError("it is not known how the machine was before the lab", remedy="Do the step up again")
+    removed = command_case("lab.down", stage.typed(f"./inv lab.down --no-cache -t {TOPOLOGY}"))
+    after = stage.look(judgement.TRACES)
+    return [removed, judgement.left_behind({name: frozenset(lines) for name, lines in before.items()}, after)]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+#: What is done in each step that needs the machine.
+ACTIONS: dict[str, Callable[[Stage], list[Case]]] = {
+    "boot": boot,
+    "install": install,
+    "doctor": doctor,
+    "up": up,
+    "verify": verify,
+    "drill": drill,
+    "down": down,
+}

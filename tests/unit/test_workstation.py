@@ -1,0 +1,244 @@
+"""The plan of the emulated workstation: steps, machine, settings that are handed on, bad hosts and what is left."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+
+import pytest
+
+from lab.core.workstation import clients, judgement, plan
+from lab.core.workstation.plan import Machine, Wishes
+from lab.core.workstation.refusals import judged, ready, refusals
+from lab.drivers import bakery
+from lab.workflows.options import TOPOLOGIES, Options, load_lab
+from lab.workflows.workstation import NAME, RECIPES, Progress
+from lab.workflows.workstation_steps import ACTIONS, smoke_lab
+
+MACHINE = Machine("k", "i", "disk.qcow2", {"seed": "seed.tar", "images": "images.tar"}, 2222, "m.sock", "console.log")
+
+
+def names(wishes: Wishes, passed: list[str]) -> list[str]:
+    return [step.name for step in plan.due(wishes, passed)]
+
+
+def test_a_run_goes_on_with_the_first_step_that_has_not_passed() -> None:
+    assert names(Wishes(), []) == list(plan.STEP_NAMES)
+    assert names(Wishes(), ["bake", "boot", "install"])[0] == "doctor"
+    # What came after a step that is done again was seen on a machine that is no more.
+    assert names(Wishes(), ["bake", "install", "doctor"])[0] == "boot"
+    assert names(Wishes(), list(plan.STEP_NAMES)) == []
+    assert names(Wishes(fresh=True), list(plan.STEP_NAMES)) == list(plan.STEP_NAMES)
+    assert names(Wishes(steps=("doctor", "install")), []) == ["install", "doctor"]
+
+
+def test_every_step_on_the_machine_has_something_to_do() -> None:
+    assert set(ACTIONS) == {step.name for step in plan.STEPS if step.on_machine}
+
+
+@pytest.mark.parametrize(
+    ("suite", "steps", "message"),
+    [
+        ("sid", "", "sid is no suite of the workstation"),
+        ("bookworm", "boot,fly", "fly is no step; known are bake, boot"),
+    ],
+)
+def test_wishes_that_cannot_be_meant(suite: str, steps: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan.wishes_of(suite, steps, False, False)
+
+
+def test_the_machine_offers_virtualisation_and_is_reached_through_loopback_alone() -> None:
+    words = plan.qemu_arguments(MACHINE)
+    assert words[words.index("-cpu") + 1].startswith("EPYC-Rome,+svm")
+    assert words[words.index("-accel") + 1] == "tcg,thread=multi"
+    netdev = words[words.index("-netdev") + 1]
+    assert re.findall(r"hostfwd=([^,]*)", netdev) == ["tcp:127.0.0.1:2222-:22"]
+    # Only the first disk is written, so only it has to hold snapshots.
+    drives = [words[place + 1] for place, word in enumerate(words) if word == "-drive"]
+    assert [("readonly=on" in drive) for drive in drives] == [False, True, True]
+    assert "-loadvm" not in words
+
+
+def test_a_machine_that_was_saved_goes_on_from_there() -> None:
+    words = plan.qemu_arguments(Machine(**{**vars(MACHINE), "snapshot": "passed"}))
+    assert words[-2:] == ["-loadvm", "passed"]
+
+
+def test_every_command_is_a_login_of_its_own() -> None:
+    config = plan.ssh_config("/w/build", 2222)
+    assert "ControlMaster" not in config
+    assert "StrictHostKeyChecking yes" in config
+    assert "HostName 127.0.0.1" in config
+
+
+def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
+    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text())
+    path = TOPOLOGIES.parent / "build" / "unit-workstation.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    try:
+        lab = load_lab(Options(topology=path))
+    finally:
+        path.unlink()
+    assert lab.name == plan.LAB_NAME
+    assert (lab.timing.scale_under_kvm, lab.timing.detection_under_kvm) == (6, 3)
+
+
+@pytest.mark.parametrize("suite", plan.SUITES)
+def test_the_image_holds_nothing_that_the_project_needs(suite: str) -> None:
+    recipe = bakery.load_recipe(NAME, suite=suite, recipes=RECIPES).recipe
+    lines = (TOPOLOGIES.parent / "packages.txt").read_text().splitlines()
+    needed = {line.split()[1] for line in lines if line and not line.startswith("#")}
+    # Debian has these on every machine with ssh, a network and an initrd.
+    assert set(recipe.packages) & needed == {"iproute2", "iputils-ping", "zstd", "openssh-server"}
+    assert recipe.size_mib > 13 * 1024
+
+
+DUMP = """\
+APT::Architecture "amd64";
+Acquire::cdrom::mount "/media/cdrom/";
+Acquire::http::Proxy "http://proxy.example:3128";
+Acquire::Check-Valid-Until "false";
+Acquire::Languages:: "none";
+Acquire::Changelogs::AlwaysOnline "true";
+Acquire::Retries "";
+"""
+
+
+def test_what_apt_was_told_about_fetching_is_handed_on() -> None:
+    assert clients.apt_settings(DUMP) == (
+        'Acquire::http::Proxy "http://proxy.example:3128";\n'
+        'Acquire::Check-Valid-Until "false";\n'
+        'Acquire::Languages:: "none";\n'
+    )
+    assert clients.apt_proxies({"HTTPS_PROXY": "http://p:1", "no_proxy": "x"}) == (
+        'Acquire::https::Proxy "http://p:1";\n'
+    )
+
+
+def test_sources_of_this_release_are_those_of_the_other_one() -> None:
+    files = {
+        "/etc/apt/sources.list.d/own.sources": "Suites: bookworm bookworm-updates\n",
+        "/etc/apt/sources.list.d/vendor.list": "deb https://vendor.example any main\n",
+        "/etc/apt/sources.list.d/old.sources.off": "Suites: bookworm\n",
+    }
+    assert clients.apt_sources(files, "bookworm", "trixie") == {
+        "/etc/apt/sources.list.d/own.sources": "Suites: trixie trixie-updates\n"
+    }
+    assert clients.apt_sources(files, "", "trixie") == {}
+
+
+def test_pip_keeps_what_does_not_lie_on_this_disk() -> None:
+    text = clients.pip_settings(
+        {
+            "/etc/pip.conf": "[global]\ncert = /etc/ssl/certs/ca-certificates.crt\nindex-url = https://one.example/s\n",
+            "~/pip.conf": "[global]\nindex-url = https://two.example/s\nfind-links = /opt/wheels\n"
+            "extra-index-url = file:///opt/a https://three.example/s\n    https://four.example/s\n",
+        }
+    )
+    read = configparser.ConfigParser()
+    read.read_string(text)
+    assert dict(read["global"]) == {
+        "cert": "/etc/ssl/certs/ca-certificates.crt",
+        "index-url": "https://two.example/s",
+        "extra-index-url": "https://three.example/s\nhttps://four.example/s",
+    }
+
+
+def test_the_environment_of_a_login_has_proxies_and_pips_variables() -> None:
+    environment = {"PIP_DEFAULT_TIMEOUT": "180", "PIP_FIND_LINKS": "/opt/wheels", "HOME": "/x", "no_proxy": "a,b"}
+    environment |= {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt"}
+    assert clients.environment_file(environment) == (
+        'PIP_CERT="/etc/ssl/certs/ca-certificates.crt"\nPIP_DEFAULT_TIMEOUT="180"\nno_proxy="a,b"\n'
+    )
+
+
+def test_each_bad_host_of_the_doctor_is_taken_back() -> None:
+    cases = refusals(smoke_lab())
+    assert len({case.name for case in cases}) == len(cases) == 7
+    for case in cases:
+        assert case.make != case.undo
+        assert case.undo
+
+
+def document(**changes: object) -> dict[str, object]:
+    finding = {"name": "memory", "ok": False, "severity": "failure", "message": "5 MiB available, 9 MiB needed"}
+    return {"ok": False, "findings": [{**finding, "remedy": "End other programs", **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("returncode", "answer", "verdict", "why"),
+    [
+        (1, document(), "passed", ""),
+        (1, None, "failed", "no table of findings"),
+        (0, document(), "failed", "not refused"),
+        (1, document(name="disk"), "failed", "the reason is missing"),
+        (1, document(message="too small"), "failed", "the reason is missing"),
+        (1, document(severity="warning"), "failed", "the reason is missing"),
+        (1, document(remedy=""), "failed", "no remedy"),
+    ],
+)
+def test_a_refusal_has_its_exit_code_reason_and_remedy(
+    returncode: int, answer: dict[str, object] | None, verdict: str, why: str
+) -> None:
+    memory = next(case for case in refusals(smoke_lab()) if case.finding == "memory")
+    case = judged(memory, returncode, answer, 1.0)
+    assert case.verdict == verdict
+    assert why in case.message
+
+
+def test_a_machine_is_ready_only_with_kvm() -> None:
+    assert (
+        ready(0, {"accelerator": {"accelerator": "kvm", "reason": "KVM: ran", "evidence": []}}, 1.0).verdict == "passed"
+    )
+    assert ready(0, {"accelerator": {"accelerator": "tcg"}}, 1.0).verdict == "failed"
+    assert ready(1, None, 1.0).verdict == "failed"
+
+
+SAID = """\
+inv: adding ada to the groups libvirt and kvm with sudo
+inv: installing with apt-get sudo: gcc libvirt-dev (log: /home/ada/ha-lab/build/setup.log)
+"""
+EMPTY: dict[str, frozenset[str]] = dict.fromkeys(judgement.LOOKS, frozenset())
+
+
+def test_a_set_up_that_does_what_it_said() -> None:
+    after = {
+        **EMPTY,
+        "packages": frozenset({"gcc", "libvirt-dev"}),
+        "groups": frozenset({"libvirt", "kvm"}),
+        "sockets": frozenset({"tcp 127.0.0.1:16509 x", 'udp [::1]:53 users:(("x"', "udp 127.0.0.53%lo:53 x"}),
+    }
+    assert {case.verdict for case in judgement.set_up_cases(SAID, EMPTY, after)} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("look", "line"),
+    [
+        ("packages", "nginx"),
+        ("groups", "docker"),
+        ("failed units", "fence_virtd.service"),
+        ("sockets", 'tcp 0.0.0.0:1229 users:(("fence_virtd"'),
+    ],
+)
+def test_a_set_up_that_does_more_is_found_out(look: str, line: str) -> None:
+    cases = judgement.set_up_cases(SAID, EMPTY, {**EMPTY, look: frozenset({line})})
+    assert [case.message for case in cases if case.verdict == "failed"] == [line]
+
+
+def test_what_a_removed_lab_left_is_found() -> None:
+    before: dict[str, frozenset[str]] = dict.fromkeys(judgement.TRACES, frozenset())
+    kept = {**before, "pools": frozenset({"ha-lab-cache"}), "images": frozenset({"ha-lab-cache"})}
+    assert judgement.left_behind(before, kept).verdict == "passed"
+    left = judgement.left_behind(before, {**kept, "domains": frozenset({"smoke-brina"})})
+    assert (left.verdict, left.message) == ("failed", "domains: smoke-brina")
+
+
+def test_what_has_passed_survives_as_json() -> None:
+    case = {"name": "it boots", "verdict": "passed", "message": "", "lines": ["x"], "duration_s": 1.0}
+    steps = {"boot": {"ok": True, "commit": "c", "cases": [case]}, "install": {"ok": False, "commit": "c", "cases": []}}
+    progress = Progress(**json.loads(json.dumps(vars(Progress("image", "c", steps)))))
+    assert progress.passed() == ["boot"]
+    assert [one.name for one in progress.cases()] == ["boot: it boots"]
