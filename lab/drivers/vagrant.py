@@ -97,7 +97,7 @@ class Vagrant(vagrant.Vagrant):
 
     def _words(self, args: Sequence[str | None]) -> list[str]:
         # The kernel ends it with this process: a Vagrant that goes on alone would make nodes that lab.down has removed.
-        return ["setpriv", "--pdeathsig", "TERM", _program(), *(word for word in args if word is not None)]
+        return ["setpriv", "--pdeathsig", "KILL", _program(), *(word for word in args if word is not None)]
 
 
 def environment(folder: Path) -> dict[str, str]:
