@@ -12,7 +12,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from lab import practice, practice_faults, practice_proof, practice_tests, surface
+from lab import practice, practice_faults, practice_proof, practice_tests, practice_vagrant, surface
 
 ROOT = Path(__file__).resolve().parent
 
@@ -69,6 +69,7 @@ def bake(_context: Context, topology: str = DEFAULT, name: str = "", json: bool 
         "secrets": "directory of given secrets; made once when not given",
         "no-save": "do not keep the finished lab as the save `ready`, which lab.reset loads",
         "fresh": "boot, although lab.down has kept the save `ready` of such a lab",
+        "driver": "libvirt or vagrant defines the nodes; when not given who has done so, else libvirt",
     }
 )
 def up(
@@ -77,6 +78,7 @@ def up(
     name: str = "",
     accel: str = "auto",
     secrets: str = "",
+    driver: str = "",
     *,
     no_save: bool = False,
     fresh: bool = False,
@@ -86,8 +88,9 @@ def up(
 
     Examples: ./inv lab.up
               ./inv lab.up -t two-node --name second --accel tcg
+              ./inv lab.up --driver vagrant
     """
-    given = {"topology": topology, "name": name, "accel": accel, "secrets": secrets}
+    given = {"topology": topology, "name": name, "accel": accel, "secrets": secrets, "driver": driver}
     _finish(surface.carry_out("up", not no_save, fresh, **given, as_json=json))
 
 
@@ -314,7 +317,10 @@ namespace = Collection(
         *practice.TASKS,
         *practice_faults.TASKS,
         *practice_proof.TASKS,
+        *practice_vagrant.TASKS,
     ),
-    _collection("test", unit, golden, drivers, end_to_end, catalogue, everything, *practice_tests.TASKS),
+    _collection(
+        "test", unit, golden, drivers, end_to_end, catalogue, everything, *practice_tests.TASKS, *practice_vagrant.TESTS
+    ),
     lint,
 )

@@ -12,6 +12,7 @@ from typing import Any, TextIO, get_args
 
 from lab.core.acceleration import Wanted
 from lab.core.errors import LabError
+from lab.core.model import Driver
 from lab.core.outcome import Outcome
 from lab.doors.process import masked
 from lab.workflows.options import Options, load_lab, resolve_topology, shown_path
@@ -41,6 +42,7 @@ DEFAULT_TOPOLOGY = "two-node"
 #: Where each verb's workflow is; found when it is needed, so that `--list` loads none of them.
 WORKFLOWS = {
     "bake": "lab.workflows.bake:bake_all",
+    "box": "lab.workflows.box:box",
     "campaign": "lab.workflows.campaign:campaign",
     "console": "lab.workflows.access:console",
     "crash-test": "lab.workflows.crash_test:crash_test",
@@ -92,7 +94,9 @@ def workflow(verb: str) -> Callable[..., Any]:
     return found
 
 
-def options_from(topology: str = DEFAULT_TOPOLOGY, name: str = "", accel: str = "auto", secrets: str = "") -> Options:
+def options_from(
+    topology: str = DEFAULT_TOPOLOGY, name: str = "", accel: str = "auto", secrets: str = "", driver: str = ""
+) -> Options:
     """The options as workflows get them.
 
     Raises:
@@ -101,13 +105,17 @@ def options_from(topology: str = DEFAULT_TOPOLOGY, name: str = "", accel: str = 
     if accel not in get_args(Wanted):
         choices = ", ".join(get_args(Wanted))
         raise LabError(f"--accel {accel} is not known", remedy=f"Use one of: {choices}", exit_code=2)
+    if driver and driver not in get_args(Driver):
+        choices = ", ".join(get_args(Driver))
+        raise LabError(f"--driver {driver} is not known", remedy=f"Use one of: {choices}", exit_code=2)
     directory = Path(secrets).expanduser() if secrets else None
     if directory is not None and not directory.is_dir():
         raise LabError(
             f"--secrets {secrets} is not a directory", remedy="Give the directory of the secrets", exit_code=2
         )
     wanted: Any = accel
-    return Options(topology=resolve_topology(topology), name=name, accelerator=wanted, secrets=directory)
+    by: Any = driver
+    return Options(topology=resolve_topology(topology), name=name, accelerator=wanted, secrets=directory, driver=by)
 
 
 def carry_out(verb: str, *arguments: Any, as_json: bool = False, **given: str) -> int:

@@ -7,6 +7,7 @@ lab identical to the one before it (the idea is LINBIT virter's; here the lab's 
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
@@ -20,6 +21,7 @@ FIRST_GUEST = 21
 NAMESPACE = uuid.UUID("6f9e3a52-58c1-5b0e-9d0c-3f2b7a1c4e11")
 
 NICS = ("leg1", "leg2", "management")
+_TAP_ENDINGS = ("l1", "l2", "m")
 
 
 def slot(lab_name: str, pool: IPv4Network) -> tuple[IPv4Network, IPv4Network]:
@@ -89,7 +91,13 @@ def vlan_mac(lab: Lab, vlan: int) -> str:
 
 def tap_name(lab_name: str, node_index: int, nic: str) -> str:
     """Name of the host's end of a node's NIC, within the kernel's 15 characters; ``nic`` is one of :data:`NICS`."""
-    return f"{lab_name}-n{node_index}{('l1', 'l2', 'm')[NICS.index(nic)]}"
+    return f"{lab_name}-n{node_index}{_TAP_ENDINGS[NICS.index(nic)]}"
+
+
+def nic_of_tap(name: str) -> str:
+    """The NIC, one of :data:`NICS`, whose end on the host has this name; empty for a name of another form."""
+    match = re.search(r"-n\d+(l1|l2|m)$", name)
+    return NICS[_TAP_ENDINGS.index(match.group(1))] if match else ""
 
 
 def network_uuid(lab_name: str, role: str) -> uuid.UUID:
@@ -156,6 +164,20 @@ def domain_name(lab_name: str, node_name: str) -> str:
 def domain_uuid(lab_name: str, node_name: str) -> uuid.UUID:
     """UUID of a node's libvirt domain on the host (also in fence_virtd's map of who may fence whom)."""
     return uuid.uuid5(NAMESPACE, f"node:{lab_name}:{node_name}")
+
+
+def node_of_domain(name: str, domain: str) -> tuple[str, str] | None:
+    """Lab and node of a domain on the host, proven by its UUID, which follows from both names; None for others.
+
+    Args:
+        name: libvirt name of the domain.
+        domain: its UUID as text.
+    """
+    for place in (number for number, letter in enumerate(name) if letter == "-"):
+        lab_name, node_name = name[:place], name[place + 1 :]
+        if str(domain_uuid(lab_name, node_name)) == domain.lower():
+            return lab_name, node_name
+    return None
 
 
 def guest_uuid(lab_name: str, guest_domain: str) -> uuid.UUID:

@@ -17,6 +17,8 @@ from lab.core.cluster_model import Cluster
 from lab.core.vlan import Vlan
 
 Accelerator = Literal["kvm", "tcg"]
+#: Who defines the nodes' domains on the host.
+Driver = Literal["libvirt", "vagrant"]
 ServiceKind = Literal["dns", "radius", "web", "telephony"]
 BondMode = Literal["active-backup", "802.3ad"]
 SwitchKind = Literal["bridge", "openvswitch"]

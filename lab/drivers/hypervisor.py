@@ -1,7 +1,8 @@
 """The libvirt driver: networks, pools, volumes and domains of labs, through libvirt's own objects.
 
-Everything a lab owns is found by asking libvirt: domains by the metadata element that rendering puts into them,
-networks and pools by their names. Host paths are never touched behind libvirt's back, so the connection may be remote.
+Everything a lab owns is found by asking libvirt: domains by the metadata element that rendering puts into them or,
+where Vagrant defined them, by a UUID that follows from their name; networks and pools by their names. Host paths are
+never touched behind libvirt's back, so the connection may be remote.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from lab.core.addressing import node_of_domain
 from lab.core.errors import LabError
+from lab.core.model import Driver
 from lab.drivers import volume_stream
 
 METADATA_URI = "urn:ha-lab:1"
@@ -41,15 +44,17 @@ class OwnedDomain:
 
     Args:
         name: libvirt name.
-        lab: name of the lab, from the metadata.
-        node: name of the node, from the metadata.
+        lab: name of the lab.
+        node: name of the node.
         state: ``running``, ``paused``, ``off`` and so on.
+        driver: who defined it, ``libvirt`` or ``vagrant``.
     """
 
     name: str
     lab: str
     node: str
     state: str
+    driver: Driver = "libvirt"
 
 
 @contextmanager
@@ -221,14 +226,14 @@ class Hypervisor:
         return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
     def owned_domains(self, lab_name: str = "") -> list[OwnedDomain]:
-        """Domains that carry a lab's metadata, of one lab or of all, by name."""
+        """Domains that are a lab's nodes, of one lab or of all, by name."""
         found = []
         with _explained("domains cannot be listed"):
             for domain in self.connection.listAllDomains(0):
                 mark = _ownership(domain)
                 if mark and lab_name in ("", mark[0]):
                     state = _STATES.get(domain.state()[0], "unknown")
-                    found.append(OwnedDomain(domain.name(), mark[0], mark[1], state))
+                    found.append(OwnedDomain(domain.name(), mark[0], mark[1], state, mark[2]))
         return sorted(found, key=lambda each: each.name)
 
     # Removal
@@ -297,10 +302,12 @@ def _name_of(xml: str) -> str:
     return (ElementTree.fromstring(xml).findtext("name") or "").strip()
 
 
-def _ownership(domain: Any) -> tuple[str, str] | None:
+def _ownership(domain: Any) -> tuple[str, str, Driver] | None:
+    """Lab, node and who defined it: the mark of our own rendering, or a UUID that nobody else would have given."""
     try:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI)
     except libvirt.libvirtError:
-        return None
+        found = node_of_domain(domain.name(), domain.UUIDString())
+        return (*found, "vagrant") if found else None
     mark = ElementTree.fromstring(text)
-    return mark.get("name", ""), mark.get("node", "")
+    return mark.get("name", ""), mark.get("node", ""), "libvirt"

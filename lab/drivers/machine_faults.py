@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from lab.core.addressing import nic_of_tap
 from lab.core.errors import LabError
 from lab.drivers import switch_devices
 from lab.drivers.hypervisor import Hypervisor
@@ -116,8 +117,10 @@ def _documents(domain: Any) -> list[tuple[int, ElementTree.Element]]:
 
 
 def _nic(interface: ElementTree.Element) -> str:
-    alias = interface.find("alias")
-    return (alias.get("name", "") if alias is not None else "").removeprefix("ua-")
+    target, alias = interface.find("target"), interface.find("alias")
+    name = (alias.get("name", "") if alias is not None else "").removeprefix("ua-")
+    # Vagrant numbers its aliases; the name of a leg's other end is the same whoever defined the domain.
+    return nic_of_tap(target.get("dev", "") if target is not None else "") if name.startswith("net-") else name
 
 
 def _switch_port(interface: ElementTree.Element) -> str:

@@ -16,7 +16,7 @@ from lab.core.outcome import Outcome
 from lab.doors import daemon, files
 from lab.doors.clock import now_s
 from lab.doors.progress import open_reporter
-from lab.drivers import fencing, kept_saves
+from lab.drivers import fencing, kept_saves, vagrant_home
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows import switching
 from lab.workflows.host_side import fence_configuration
@@ -92,6 +92,8 @@ def _remove(lab: Lab, folder: Path, *, keep: bool) -> tuple[list[str], Keeping]:
             removed += ["disks"] if hypervisor.remove_pool(lab.name, own_pool) else []
     finally:
         hypervisor.close()
+    if vagrant_home.forget_boxes(folder):
+        removed.append("boxes")
     if folder.exists():
         shutil.rmtree(folder)
         removed.append(f"build/{lab.name}")

@@ -92,6 +92,9 @@ def complete(name: str, folder: Path, hypervisor: Hypervisor) -> Kept:
     nodes = sorted(path.removeprefix(_DOMAINS).removesuffix(".xml") for path in tree if path.startswith(_DOMAINS))
     if not nodes or {domain.node for domain in domains} != set(nodes):
         raise LabError("the lab is not whole", remedy="./inv lab.up builds what is missing")
+    if any(domain.driver == "vagrant" for domain in domains):
+        # Its definition has another layout of devices, and its disks have other names, than what would be defined here.
+        raise LabError("its nodes were made by Vagrant", remedy="Build the lab without --driver vagrant")
     accelerator = state.get("accelerator", "")
     now = {"build": saves_of.build_digest(tree), "accelerator": accelerator, "qemu": snapshots.qemu_version(hypervisor)}
     found = saves_of.judge(name, nodes, snapshots.parts(hypervisor, domains, sizes=False))

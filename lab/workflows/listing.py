@@ -21,13 +21,14 @@ def list_labs(options: Options) -> Outcome:
         state = kept_state(options.build / name)
         labs[name] = {
             "nodes": {domain.node: domain.state for domain in domains if domain.lab == name},
+            "driver": next(domain.driver for domain in domains if domain.lab == name),
             "accelerator": state.get("accelerator", "unknown"),
             "topology": state.get("topology", "unknown"),
         }
     lines = [
         f"{name:<12} {lab['accelerator']:<5} "
         + ", ".join(f"{node} {state}" for node, state in lab["nodes"].items())  # type: ignore[attr-defined]
-        + f"  ({lab['topology']})"
+        + f"  ({lab['topology']}{', by Vagrant' if lab['driver'] == 'vagrant' else ''})"
         for name, lab in labs.items()
     ]
     kept = {name: kept_saves.find(name) for name in kept_saves.names() if name not in labs}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lab.core.acceleration import Wanted
 from lab.core.errors import LabError
-from lab.core.model import Lab
+from lab.core.model import Driver, Lab
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOPOLOGIES = ROOT / "topologies"
@@ -24,6 +25,7 @@ class Options:
         accelerator: ``auto``, ``kvm`` or ``tcg``.
         secrets: directory of given secrets; None makes them once and keeps them with the lab.
         build: directory of everything that is generated.
+        driver: who defines the nodes, ``libvirt`` or ``vagrant``; empty for who has done so, else ``libvirt``.
     """
 
     topology: Path = TOPOLOGIES / "two-node.yaml"
@@ -31,6 +33,7 @@ class Options:
     accelerator: Wanted = "auto"
     secrets: Path | None = None
     build: Path = ROOT / "build"
+    driver: Driver | Literal[""] = ""
 
 
 def resolve_topology(text: str) -> Path:

@@ -25,9 +25,10 @@ def status(options: Options) -> Outcome:
     with open_session(options, "status") as session:
         hypervisor = Hypervisor()
         try:
-            states = {d.node: d.state for d in hypervisor.owned_domains(session.lab.name)}
+            domains = hypervisor.owned_domains(session.lab.name)
         finally:
             hypervisor.close()
+        states = {domain.node: domain.state for domain in domains}
         if not states:
             raise LabError(f"there is no lab {session.lab.name} here", remedy="Build it with ./inv lab.up")
         on = "running" in states.values()
@@ -39,9 +40,10 @@ def status(options: Options) -> Outcome:
         problems += switch.problems if switch else []
         if renewing.phase_of(session.folder) is not None:
             problems.append("its secrets are being renewed; ./inv lab.up finishes that")
+        document = _document(session, states, look, answers, problems, switch=switch)
         return Outcome(
             _text(session, states, look, answers, problems, switch=switch),
-            _document(session, states, look, answers, problems, switch=switch),
+            document | {"driver": domains[0].driver},
             ok=not problems,
         )
 

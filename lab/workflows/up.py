@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,13 +28,15 @@ from lab.workflows import (
     snapshot,
     storage,
     switching,
+    vagrant_side,
 )
 from lab.workflows.bake import bake_lab
 from lab.workflows.doctor import examine
 from lab.workflows.evidence import keep_evidence, problems_seen
 from lab.workflows.options import Options, load_lab, shown_path
+from lab.workflows.render import rendered_to_build
 from lab.workflows.renewal_proof import Trial
-from lab.workflows.session import Session, kept_state, open_session, rendered, write_rendered
+from lab.workflows.session import Session, open_session
 
 
 def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
@@ -52,6 +53,8 @@ def up(options: Options, save: bool = True, fresh: bool = False) -> Outcome:
     started_s = now_s()
     lab = load_lab(options)
     renewing.require_no_given(options, lab.name)
+    if options.driver == "vagrant":
+        vagrant_side.require(lab, options)
     examination = examine(lab, options)
     examination.require()
     chosen = examination.choice
@@ -111,8 +114,10 @@ def _bring_up_renewed(
 
 
 def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bool) -> Sequence[ProbeResult]:
-    kept = keeping.offered(session, hypervisor, fresh=fresh)
-    tree = _rendered_for(session, hypervisor)
+    by_vagrant = vagrant_side.chosen(session.options, session.lab.name, hypervisor) == "vagrant"
+    # What is kept is of nodes that were defined without it.
+    kept = keeping.offered(session, hypervisor, fresh=fresh or by_vagrant)
+    tree = rendered_to_build(session, hypervisor)
     if (
         kept is not None
         and keeping.can_start(session, hypervisor, tree, kept)
@@ -129,10 +134,12 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
     with session.reporter.step("host: networks, disks, nodes"):
         host_side.ensure_networks(session, hypervisor, tree)
         host_side.ensure_cached_images(session, hypervisor)
-        host_side.ensure_domains(session, hypervisor, tree)
+        if not by_vagrant:
+            host_side.ensure_domains(session, hypervisor, tree)
         pending.settle(session, hypervisor)
         host_side.ensure_fencing(session)
-        started = host_side.start_domains(session, hypervisor)
+        started = vagrant_side.make_missing(session, hypervisor, tree) if by_vagrant else []
+        started += host_side.start_domains(session, hypervisor)
     if not started and not observe.look(session).problems(session.lab):
         answers = serving.ask(session, thorough=True)
         if all_served(answers) or not session.lab.guests:
@@ -185,35 +192,6 @@ def _follow(session: Session, node: Node) -> None:
 def _join(session: Session) -> ClusterStatus:
     session.on_each(session.lab.nodes, lambda node: cluster.start_cluster_software(session, node))
     return cluster.wait_members(session)
-
-
-def _rendered_for(session: Session, hypervisor: Hypervisor) -> dict[str, bytes]:
-    """Render; refuse when the lab that exists was built from something else."""
-    with session.reporter.step("render"):
-        tree = rendered(session)
-        digests = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
-        state = kept_state(session.folder)
-        exists = bool(hypervisor.owned_domains(session.lab.name))
-        built_from = state.get("tree", {})
-        if exists and built_from and built_from != digests:
-            names = sorted(path for path in {*digests, *built_from} if digests.get(path) != built_from.get(path))
-            raise LabError(
-                f"the lab {session.lab.name} exists and was built from another topology, accelerator or version",
-                remedy="./inv lab.down removes it, then ./inv lab.up builds the new one; or give this one a --name",
-                details=[f"different: {name}" for name in names[:12]],
-            )
-        write_rendered(session, tree)
-        files.write_json(
-            session.state_path,
-            {
-                "accelerator": session.lab.accelerator,
-                "time_scale": session.lab.time_scale,
-                "topology": str(session.options.topology),
-                "topology_text": session.options.topology.read_text(encoding="utf-8"),
-                "tree": digests,
-            },
-        )
-    return tree
 
 
 def _outcome(session: Session, answers: Sequence[ProbeResult], trials: Sequence[Trial], seconds: float) -> Outcome:

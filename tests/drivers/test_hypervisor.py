@@ -98,6 +98,21 @@ def test_domains_are_known_by_their_marks_and_not_by_their_names(pretended: Hype
     assert pretended.owned_domains("hvtes") == []
 
 
+def test_a_domain_without_a_mark_is_known_by_a_uuid_that_follows_from_its_name(pretended: Hypervisor) -> None:
+    """Vagrant defines domains without a mark."""
+    text = xml("libvirt/domains/brina.xml")
+    bare = text[: text.index("<metadata>")] + text[text.index("</metadata>") + len("</metadata>") :]
+    pretended.define_domain(bare)
+    (found,) = pretended.owned_domains("hvtest")
+    assert (found.name, found.lab, found.node, found.driver) == ("hvtest-brina", "hvtest", "brina", "vagrant")
+    pretended.remove_domain(DOMAIN)
+    pretended.define_domain(bare.replace("hvtest-brina", "hvtest-piova"))
+    assert pretended.owned_domains() == []
+    pretended.remove_domain("hvtest-piova")
+    pretended.define_domain(text)
+    assert [each.driver for each in pretended.owned_domains()] == ["libvirt"]
+
+
 def test_networks_are_made_once_and_removed(pretended: Hypervisor) -> None:
     assert not pretended.has_network(NETWORK)
     assert pretended.ensure_network(xml("libvirt/networks/service.xml"))

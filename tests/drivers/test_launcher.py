@@ -339,13 +339,34 @@ def test_other_topologies_need_no_open_vswitch(lacking: Lacking, words: tuple[st
     assert not [line for line in notes if "openvswitch-switch" in line.split()]
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("lab.up", "--driver", "vagrant"), True),
+        (("lab.up", "--driver=vagrant", "-t", "smoke"), True),
+        (("lab.up", "-dvagrant"), True),
+        (("lab.box",), True),
+        (("test.vagrant",), True),
+        (("lab.up",), False),
+        (("lab.up", "--driver", "libvirt"), False),
+        (("test.unit",), False),
+    ],
+)
+def test_vagrant_is_for_those_who_ask_for_it(lacking: Lacking, words: tuple[str, ...], wanted: bool) -> None:
+    result, notes, _ = lacking(*words)
+    assert notes
+    there = {name for line in notes for name in line.split()} & {"vagrant", "vagrant-libvirt"}
+    assert there == ({"vagrant", "vagrant-libvirt"} if wanted else set())
+    assert ("vagrant-libvirt" in result.stderr) == wanted
+
+
 def test_every_package_has_a_known_group_and_a_reason() -> None:
     lines = (ROOT / "packages.txt").read_text(encoding="utf-8").splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert entries
     for line in entries:
         words, _, reason = line.partition("#")
-        assert words.split()[0] in ("python", "lab", "fencing", "test", "daemons", "switch"), line
+        assert words.split()[0] in ("python", "lab", "fencing", "test", "daemons", "switch", "vagrant"), line
         assert len(words.split()) == 2, line
         assert reason.strip(), line
 

@@ -22,9 +22,13 @@ DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <target dev='vda' bus='virtio'/></disk>
 <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/><alias name='ua-leg1'/></interface>
 <interface type='user'><mac address='52:54:00:00:00:02'/><model type='virtio'/><alias name='ua-leg2'/></interface>
+<interface type='ethernet'><mac address='52:54:00:00:00:04'/><target dev='{byvagrant}'/><model type='virtio'/>
+<alias name='ua-net-0'/></interface>
 {switched}
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
 TAP = f"flt{os.getpid() % 100_000}-n1l1"
+#: Vagrant numbers the aliases of cards, and lets only their other ends have names.
+BY_VAGRANT = f"flt{os.getpid() % 100_000}-n1m"
 SWITCHED = (
     f"<interface type='ethernet'><mac address='52:54:00:00:00:03'/><target dev='{TAP}' managed='no'/>"
     "<model type='virtio'/><alias name='ua-switched'/></interface>"
@@ -40,7 +44,7 @@ def hypervisor() -> Iterator[Hypervisor]:
         connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
         connected.upload_volume(NAME, "disk", bytes(1 << 20))
         switch_devices.make_leg(TAP)
-        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4(), switched=SWITCHED))
+        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4(), switched=SWITCHED, byvagrant=BY_VAGRANT))
         connected.start(NAME)
         yield connected
     finally:
@@ -68,6 +72,16 @@ def test_a_pulled_cable_stays_pulled_when_the_domain_is_fenced(hypervisor: Hyper
     hypervisor.start(NAME)
     assert machine_faults.links_down(hypervisor, NAME) == ["leg2"]
     machine_faults.set_link(hypervisor, NAME, "leg2", up=True)
+    assert machine_faults.links_down(hypervisor, NAME) == []
+
+
+def test_a_card_that_vagrant_has_attached_is_known_by_its_other_end(hypervisor: Hypervisor) -> None:
+    machine_faults.set_link(hypervisor, NAME, "management", up=False)
+    assert machine_faults.links_down(hypervisor, NAME) == ["management"]
+    hypervisor.power_off(NAME)
+    assert machine_faults.links_down(hypervisor, NAME) == ["management"]
+    hypervisor.start(NAME)
+    machine_faults.set_link(hypervisor, NAME, "management", up=True)
     assert machine_faults.links_down(hypervisor, NAME) == []
 
 

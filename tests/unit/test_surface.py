@@ -115,6 +115,7 @@ def test_a_name_that_is_a_path_does_not_move_the_crash_log(tmp_path: Path) -> No
     ("given", "message"),
     [
         ({"accel": "xen"}, "--accel xen is not known"),
+        ({"driver": "virtualbox"}, "--driver virtualbox is not known"),
         ({"topology": "no-such"}, "there is no topology no-such"),
         ({"secrets": "/no/such/directory"}, "is not a directory"),
     ],
@@ -157,6 +158,7 @@ def test_every_task_explains_itself_and_every_option(name: str, capsys: pytest.C
 def test_all_tasks_are_there() -> None:
     lab = [
         "bake",
+        "box",
         "console",
         "doctor",
         "down",
@@ -185,17 +187,17 @@ def test_all_tasks_are_there() -> None:
         "up",
         "verify",
     ]
-    test = ["all", "drivers", "faults", "golden", "lab", "matrix", "unit", "workstation"]
+    test = ["all", "drivers", "faults", "golden", "lab", "matrix", "unit", "vagrant", "workstation"]
     assert sorted([*(f"lab.{name}" for name in lab), *(f"test.{name}" for name in test), "lint"]) == ALL_TASKS
 
 
 def test_options_of_the_command_line_reach_the_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(surface, "carry_out", lambda *words, **options: seen.append((words, options)) or 3)
-    code = run_command("lab.up", "-t", "smoke", "--name", "second", "--accel=tcg", "--json")
+    code = run_command("lab.up", "-t", "smoke", "--name", "second", "--accel=tcg", "--driver", "vagrant", "--json")
     assert code == 3
-    expected = {"topology": "smoke", "name": "second", "accel": "tcg", "secrets": "", "as_json": True}
-    assert seen == [(("up", True, False), expected)]
+    expected = {"topology": "smoke", "name": "second", "accel": "tcg", "secrets": "", "driver": "vagrant"}
+    assert seen == [(("up", True, False), expected | {"as_json": True})]
 
 
 def test_bundles_are_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lab.core import addressing
+from lab.core import addressing, vagrant_plan
 from lab.core.health import MOUNT_CLONE, STORAGE_CLONE
 from lab.core.model import Guest, Lab, LabImages, Node, Secrets
 from lab.core.render.cluster_words import software_values
@@ -47,9 +47,6 @@ UNPROMOTED_MONITOR_S = 30
 #: How much longer the second node's shot at the first one takes: longer than a shot of the first one.
 FENCE_DELAY_S = 2
 
-VAGRANT_BOX = "ha-lab/node"
-VAGRANT_BOOT_TIMEOUT_S = 240
-
 #: Days of planned maintenance by a node's place: never two nodes on the same day, as in the study.
 MAINTENANCE_DAYS = ("Tue", "Thu")
 
@@ -85,6 +82,8 @@ def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Va
         "host_public_key": secrets.host_public_keys[node.name].strip(),
         "image_path": f"{cache}/{image}",
         "image_format": "qcow2" if image.endswith(".qcow2") else "raw",
+        "box": vagrant_plan.box_name(lab.name, image),
+        "box_catalog": vagrant_plan.catalogue_path(image),
         # Empty for an image that was not baked here: it brings its own boot loader.
         "kernel_path": _below(cache, images.kernel_volume[node.name]),
         "initrd_path": _below(cache, images.initrd_volume[node.name]),
@@ -276,7 +275,7 @@ def lab_values(lab: Lab, secrets: Secrets, images: LabImages) -> Values:
         "detection_scale": f"{lab.detection_scale:g}",
         "ssh_connect_timeout_s": scaled(10, lab.time_scale),
         "pool_uuid": str(addressing.pool_uuid(lab.name, "ocfs")),
-        "vagrant": {"box": VAGRANT_BOX, "boot_timeout_s": scaled(VAGRANT_BOOT_TIMEOUT_S, lab.time_scale)},
+        "vagrant": {"boot_timeout_s": vagrant_plan.boot_timeout_s(lab)},
         "host": {
             "pool_uuid": str(addressing.pool_uuid(lab.name, "host")),
             "pool_path": f"{POOLS_ROOT}/{lab.name}",
