@@ -17,7 +17,7 @@ from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.workflows.options import ROOT
 from tests.end_to_end.conftest import host_state, invoke, invoke_json, kill_while_running
 
-NAME = "vagranttest"
+NAME = "vagrantlab"
 LAB = ("-t", "smoke", "--name", NAME)
 FOLDER = ROOT / "build" / NAME
 VAGRANT_LIMIT_S = 900
