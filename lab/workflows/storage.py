@@ -15,9 +15,8 @@ from lab.workflows.steps import Step, carry_out
 DISK = "/dev/disk/by-id/virtio-drbd"
 #: Every node's journal is written in full, through DRBD; mkfs.ocfs2(8) would take 256 MiB each for this use.
 JOURNAL_MIB = 32
-#: OCFS2 hands out space in clusters. Where one is larger than QEMU's unit of 64 KiB, threads of a guest's QEMU write
-#: into it directly, while the kernel fills the rest of a new one with zeros. Blocks that had been written were found
-#: to be zeros then (128 KiB, kernel 6.1). In a cluster no larger than a block there is no rest to fill.
+#: OCFS2 hands out space in clusters. Where one is larger than a block, the kernel loses direct writes of a guest's QEMU
+#: beside a flush (6.1; tests/lab/direct_writes.py tells how and shows it).
 CLUSTER_KIB = 4
 
 

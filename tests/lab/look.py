@@ -10,8 +10,10 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import direct_writes
 import testinfra
 
 from lab.core import addressing
@@ -158,6 +160,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
     peer = next(other for other in lab.nodes if other.name != node.name)
     mount = shlex.quote(storage.mount_point)
     cluster = f"/sys/kernel/config/cluster/{storage.ocfs2_cluster}"
+    program = Path(direct_writes.__file__).read_text(encoding="utf-8")
     names = [*lab.node_names, *(guest.domain for guest in lab.guests if not guest.vlan)]
     # These names are those of lab.workflows.observe, so that its judgement of health can read this look, too.
     questions = {name: text % {"mount_point": storage.mount_point} for name, text in SECTIONS.items()}
@@ -195,6 +198,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "drbd settings": f"drbdsetup show {storage.resource} | sed '/shared-secret/s/\".*\"/SECRET/'",
         "file system": f"blkid -p -o export /dev/drbd{storage.minor}",
         "ocfs2 layout": f"debugfs.ocfs2 -R stats /dev/drbd{storage.minor} 2>&1 | grep 'Cluster Size Bits'",
+        "direct writes": f"python3 -c {quoted([program])} {mount}/.direct-writes-{node.name}",
         "ocfs2 nodes": f"cd {cluster}/node && grep -H '' */num */ipv4_address */ipv4_port",
         "ocfs2 heartbeat": f"cat {cluster}/heartbeat/dead_threshold",
         "ocfs2 timeout": f"cat {cluster}/idle_timeout_ms",

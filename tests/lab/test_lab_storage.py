@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+import direct_writes
 import pytest
 from conftest import Exchange
 from look import Look
@@ -92,6 +93,10 @@ def test_ocfs2_hands_out_space_by_the_block(seen: Look) -> None:
     """In larger clusters written blocks were lost, see lab/workflows/storage.py."""
     bits = dict(re.findall(r"(\w+) Size Bits: (\d+)", seen.text("ocfs2 layout")))
     assert bits == {"Block": "12", "Cluster": "12"}
+
+
+def test_what_is_written_directly_reaches_the_disk(seen: Look) -> None:
+    assert seen.text("direct writes") == f"0 of {2 * direct_writes.PAIRS} lost"
 
 
 def test_ocfs2_is_mounted_where_the_guests_are(lab: Lab, seen: Look) -> None:
