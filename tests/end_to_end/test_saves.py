@@ -34,9 +34,11 @@ def small_disk() -> Iterator[None]:
     try:
         yield
     finally:
+        # The first one leaves the folder of the disks, because a file system is mounted there.
         invoke("lab.down", "--no-cache", *LAB, limit_s=120)
         subprocess.run(["umount", FOLDER], check=True)
-        FOLDER.rmdir()
+    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
+    assert not FOLDER.exists()
 
 
 def boot_ids() -> dict[str, str]:
