@@ -10,6 +10,7 @@ from lab.core.model import Guest, Node
 from lab.doors import files
 from lab.doors.process import masked
 from lab.workflows import observe
+from lab.workflows.options import shown_path
 from lab.workflows.session import Session
 
 #: The state with its reason, what QEMU has consumed, and the end of what the kernel said.
@@ -56,10 +57,8 @@ def _node_of(session: Session, guest: Guest) -> Node | None:
 
 
 def _tell(session: Session, guest: Guest, found: str, said: str) -> None:
-    name = f"{guest.domain}-not-serving.txt"
-    files.write_atomically(session.folder / "logs" / name, masked(f"{found}\n{said}\n").encode(), files.SECRET_MODE)
-    session.reporter.warn(
-        f"{guest.name} has not served for a long time: it {found} (build/{session.lab.name}/logs/{name})"
-    )
+    path = session.folder / "logs" / f"{guest.domain}-not-serving.txt"
+    files.write_atomically(path, masked(f"{found}\n{said}\n").encode(), files.SECRET_MODE)
+    session.reporter.warn(f"{guest.name} has not served for a long time: it {found} ({shown_path(path)})")
     for line in masked(said).splitlines()[-LINES_SHOWN:]:
         session.reporter.note(f"{guest.domain}: {line}")
