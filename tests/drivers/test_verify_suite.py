@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -72,15 +73,11 @@ def test_a_lab_that_is_not_there_is_no_lab_that_passes(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def look() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("look", ROOT / SUITE / "look.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Where the data classes in it look for their own module.
-    sys.modules.setdefault("look", module)
-    spec.loader.exec_module(module)
-    return module
+def look() -> Iterator[ModuleType]:
+    """The suite's own module, found as a run of the suite finds it: its folder is on the path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / SUITE)
+        yield importlib.import_module("look")
 
 
 def test_one_command_answers_many_questions(look: ModuleType) -> None:
