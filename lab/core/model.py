@@ -86,7 +86,7 @@ class Guest:
         service: which of the services it runs.
         cpu_weight: its part of the node's processors against other guests', while they are short (``cpu.weight`` of
             cgroup v2).
-        starts_first: started before the guests without it, where several are to start.
+        starts_first: started before the guests without it, where several are to start; they wait until it answers.
         vlan: number of the tagged VLAN that it lives in; 0 for the untagged service network.
     """
 
@@ -154,7 +154,7 @@ class Storage:
     al_extents: int = 127
     ocfs2_cluster: str = "clusterocfs"
     ocfs2_port: int = 7777
-    ocfs2_heartbeat_threshold: int = 9
+    ocfs2_heartbeat_threshold: int = 8
     mount_point: str = "/var/lib/libvirt/images/ocfs"
     pool: str = "ocfs"
 

@@ -104,9 +104,10 @@ _TRUSTY = Software(
     fencing=False,
     layers=("ubuntu", "ubuntu-14.04"),
     without=(
-        # There is no systemd; and the program of planned maintenance needs Python 3.7, 14.04 has 3.4.
+        # There is no systemd; and the two programs need Python 3.7, 14.04 has 3.4.
         "etc/systemd/",
         "etc/cron.d/lab-maintenance",
+        "usr/local/sbin/lab-guest-answers",
         "usr/local/sbin/lab-maintenance",
         # Without fencing nobody calls it; its words are those of later versions.
         "usr/local/sbin/lab-fence-peer",

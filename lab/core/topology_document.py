@@ -87,7 +87,7 @@ class GuestDocument(Section):
         le=10_000,
     )
     starts_first: bool = setting(
-        "Where several guests are to start at once, it is started before those without this.",
+        "Where several guests are to start at once, those without this wait until it answers.",
         model.Guest.starts_first,
     )
     memory: Annotated[int, size(64, 256 * 1024)] = setting("Memory of the guest.", 192, "MiB")

@@ -9,7 +9,7 @@ import pytest
 
 from lab.doors.process import run
 from tests.golden.example import example_lab, rendered
-from tests.unit.maintenance_script import maintenance
+from tests.unit.node_programs import maintenance
 
 TREE = rendered(example_lab())
 FILES = "nodes/brina/files/"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.golden.example import example_lab, rendered
-from tests.unit.maintenance_script import SCRIPT, maintenance
+from tests.unit.node_programs import PROGRAMS, maintenance
 
 RECORDED = Path(__file__).parent / "recorded"
 TREE = rendered(example_lab())
@@ -576,12 +576,13 @@ def test_files_and_log_of_the_real_world(
 
 
 def test_the_script_is_rendered_as_it_is() -> None:
+    program = PROGRAMS / "lab-maintenance.j2"
     for node in ("brina", "piova"):
-        assert TREE[f"nodes/{node}/files/usr/local/sbin/lab-maintenance"] == SCRIPT.read_bytes()
+        assert TREE[f"nodes/{node}/files/usr/local/sbin/lab-maintenance"] == program.read_bytes()
         user_data = yaml.safe_load(TREE[f"nodes/{node}/user-data"])
         entry = next(file for file in user_data["write_files"] if file["path"] == "/usr/local/sbin/lab-maintenance")
         assert entry["permissions"] == "0755"
-        assert entry["content"] == SCRIPT.read_text()
+        assert entry["content"] == program.read_text()
 
 
 def test_switched_off_by_default() -> None:

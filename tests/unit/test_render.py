@@ -65,6 +65,17 @@ def test_drbd_timeout_stays_below_its_intervals(scale: float) -> None:
     assert values["timeout_ds"] < values["ping_interval_s"] * 10
 
 
+@pytest.mark.parametrize("scale", [1, 1.5, 3])
+def test_a_survivors_own_heartbeat_outlasts_the_fencing_of_its_peer(scale: float) -> None:
+    """Writing stands still until DRBD has noticed the loss, the delay of a duel is over and the peer is fenced."""
+    lab = replace(example_lab(), time_scale=2 * scale, detection_scale=scale)
+    drbd, cluster = facts.drbd_values(lab), facts.cluster_values(lab)
+    # A silence begins to count with the second interval when the first was not wholly silent.
+    noticed_s = 2 * drbd["ping_interval_s"] + drbd["ping_timeout_ds"] / 10
+    fencing_s = cluster["fence_delay_s"] + 2 * scale
+    assert (facts.heartbeat_threshold(lab) - 1) * 2 >= 1.3 * (noticed_s + fencing_s)
+
+
 @given(st.floats(1, 20))
 def test_corosync_consensus_stays_above_token(scale: float) -> None:
     """corosync.conf(5): consensus has to be at least 1.2 times token."""

@@ -37,5 +37,7 @@ def software_values(lab: Lab) -> dict[str, Any]:
             "optional": "0" if software.old_crm else "Optional",
             # Parameters of the agent that 14.04's does not have.
             "autoset": not software.old_crm,
+            # Its Python is too old for the script that asks them.
+            "asks_guests": not software.old_crm,
         },
     }

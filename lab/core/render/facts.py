@@ -28,9 +28,9 @@ O2CB_LEAST_THRESHOLD = 7
 #: How DRBD finds out that its peer is gone (drbd.conf(5)): after ``ping-int`` without a word it asks, and waits
 #: ``ping-timeout`` for the answer; ``timeout`` has to stay below both intervals. Its own defaults, 6 s, 0.5 s and 10 s,
 #: would find out later than Corosync, and everything stands still until then.
-DRBD_TIMEOUT_DS = 30
-DRBD_PING_TIMEOUT_DS = 8
-DRBD_PING_INTERVAL_S = 4
+DRBD_TIMEOUT_DS = 18
+DRBD_PING_TIMEOUT_DS = 10
+DRBD_PING_INTERVAL_S = 2
 #: The default.
 DRBD_CONNECT_INTERVAL_S = 10
 #: crm-fence-peer.sh's own default for how long it waits for a verdict on the peer.
@@ -39,6 +39,9 @@ FENCE_PEER_TIMEOUT_S = 90
 #: A node's answer for www.<zone>, and for every name below customers.<zone> (addresses of RFC 5737, never contacted).
 ZONE_WWW_ADDRESS = "192.0.2.80"
 ZONE_CUSTOMERS_ADDRESS = "192.0.2.81"
+
+#: The longest that the other guests wait for one that starts first to answer.
+GUEST_ANSWERS_S = 20
 
 #: Pauses between monitor operations of the storage: the study's for DRBD promoted and not (they have to differ).
 STORAGE_MONITOR_S = 20
@@ -138,6 +141,8 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "service": guest.service,
         "vcpus": guest.vcpus,
         "cpu_weight": guest.cpu_weight,
+        # It is asked in the untagged network: a node has no address in the guests' VLANs.
+        "is_waited_for": guest.starts_first and not guest.vlan,
         "starts_after": [other.resource for other in lab.start_predecessors(guest)],
         "memory_mib": guest.memory_mib,
         "disk_mib": guest.disk_mib,
@@ -283,6 +288,11 @@ def lab_values(lab: Lab, secrets: Secrets, images: LabImages) -> Values:
     }
 
 
+def answer_limit_s(lab: Lab) -> int:
+    """How long the start of a guest that starts first waits for its service; well within a monitor's own time-out."""
+    return scaled(min(GUEST_ANSWERS_S, lab.cluster.monitor_timeout_s / 2), lab.time_scale)
+
+
 def lab_facts(lab: Lab, node: Node) -> Values:
     """What scripts on a node may want to know, for ``/etc/lab/lab.json``; no secrets."""
     return {
@@ -291,6 +301,7 @@ def lab_facts(lab: Lab, node: Node) -> Values:
         "accelerator": lab.accelerator,
         "time_scale": lab.time_scale,
         "detection_scale": lab.detection_scale,
+        "answer_limit_s": answer_limit_s(lab),
         "fencing": lab.fencing.method,
         "nodes": {
             peer.name: {
