@@ -236,17 +236,17 @@ def drivers(context: Context, only: str = "") -> None:
     name="lab",
     help={
         **ONLY,
-        "drills": "drills on it instead, a quarter of an hour; not part of all tests",
+        "drills": "only the drills on it, a quarter of an hour",
         "saves": "saves that are killed or meet a full disk instead, ten minutes; not part of all tests",
     },
 )
 def end_to_end(context: Context, only: str = "", drills: bool = False, saves: bool = False) -> None:
-    """The real lab, end to end: baked, brought up, verified, reset, exported, removed.
+    """The real lab, end to end: baked, brought up, verified, reset, drilled, exported, removed.
 
     Example: ./inv test.lab
     """
-    file = "test_drills.py" if drills else "test_saves.py" if saves else "test_whole_lab.py"
-    _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/{file}"], only, "-s"))
+    parts = ("drills", "removal") if drills else ("saves",) if saves else ("whole_lab", "drills", "bundles", "removal")
+    _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/test_{part}.py" for part in parts], only, "-s"))
 
 
 @task(

@@ -20,6 +20,8 @@ from lab.drivers.hypervisor import Hypervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "endtoend"
+LAB = ("--name", NAME)
+GUESTS = {"Passata", "Speedauth", "Masterauth", "Soldi", "SimplesIP"}
 
 
 def invoke(*words: str, limit_s: float = 2400) -> subprocess.CompletedProcess[str]:
@@ -78,6 +80,22 @@ def _kept_evidence() -> str:
         for path in sorted((ROOT / "build" / NAME / "logs").glob(f"*-{what}.txt")):
             ends.append(f"\n--- {path.name}\n{path.read_text(errors='replace')[-size:]}")
     return "".join(ends)
+
+
+def status() -> dict[str, Any]:
+    return invoke_json("lab.status", *LAB, limit_s=300)
+
+
+def boot_ids(document: dict[str, Any]) -> dict[str, str]:
+    return {name: node["seen"]["boot_id"] for name, node in document["nodes"].items()}
+
+
+def status_after(*words: str) -> dict[str, Any]:
+    document = invoke_json(*words, *LAB)
+    assert {answer["guest"] for answer in document["services"]} == GUESTS
+    seen = status()
+    assert seen["healthy"], seen["problems"]
+    return seen
 
 
 def kill_while_running(*words: str, when: Any, limit_s: float = 900) -> None:

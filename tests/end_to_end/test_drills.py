@@ -1,6 +1,6 @@
 """Drills on the whole lab: a node without power, and planned maintenance; measured and audited.
 
-They take a quarter of an hour on two emulated cores, so they are a run of their own: ``./inv test.lab --drills``.
+They take a quarter of an hour on two emulated cores; ``./inv test.lab --drills`` runs nothing else.
 """
 
 from __future__ import annotations
@@ -8,14 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.workflows.options import ROOT
-from tests.end_to_end.conftest import NAME, invoke, invoke_json
-
-LAB = ("--name", NAME)
-
-
-def boot_ids() -> dict[str, str]:
-    nodes = invoke_json("lab.status", *LAB, limit_s=300)["nodes"]
-    return {name: node["seen"]["boot_id"] for name, node in nodes.items()}
+from tests.end_to_end.conftest import LAB, NAME, boot_ids, invoke, invoke_json, status
 
 
 def longest_outage_s(record: dict[str, Any], kind: str) -> float:
@@ -31,9 +24,10 @@ def longest_outage_s(record: dict[str, Any], kind: str) -> float:
     )
 
 
-def test_power_off_is_survived_and_measured() -> None:
+def test_power_off_is_survived_and_measured(before: dict[str, Any]) -> None:
+    assert NAME not in str(before)
     invoke_json("lab.up", *LAB)
-    before_ids = boot_ids()
+    before_ids = boot_ids(status())
     document = invoke_json("lab.drill", "power-off", "--node", "piova", *LAB)
     (record,) = document["drills"]
     assert {audit["name"] for audit in record["audits"] if not audit["ok"]} == set()
@@ -61,7 +55,3 @@ def test_report_tells_of_both_drills() -> None:
     page = (ROOT / document["report"]).read_text()
     assert [drill["drill"] for drill in document["drills"]] == ["power-off", "maintenance"]
     assert all(drill["drill"] in page for drill in document["drills"])
-
-
-def test_the_lab_is_removed_again() -> None:
-    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0

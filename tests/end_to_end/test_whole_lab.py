@@ -1,4 +1,4 @@
-"""One real lab from nothing to nothing: killed, finished, verified, reset, broken, halted, continued, removed."""
+"""One real lab from nothing: killed, finished, verified, reset, broken, halted, continued, removed, back from ready."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows.options import ROOT
-from tests.end_to_end.conftest import NAME, domain_states, host_state, invoke, invoke_json, kill_while_running
-
-LAB = ("--name", NAME)
-GUESTS = {"Passata", "Speedauth", "Masterauth", "Soldi", "SimplesIP"}
-
-
-def status() -> dict[str, Any]:
-    return invoke_json("lab.status", *LAB, limit_s=300)
-
-
-def boot_ids(document: dict[str, Any]) -> dict[str, str]:
-    return {name: node["seen"]["boot_id"] for name, node in document["nodes"].items()}
+from tests.end_to_end.conftest import (
+    GUESTS,
+    LAB,
+    NAME,
+    boot_ids,
+    domain_states,
+    host_state,
+    invoke,
+    invoke_json,
+    kill_while_running,
+    status,
+    status_after,
+)
 
 
 def break_lab(number: int) -> None:
@@ -142,47 +143,3 @@ def test_down_and_up_start_from_ready() -> None:
     before_ids = boot_ids(status_after("lab.up"))
     assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
     assert boot_ids(status()) == before_ids
-
-
-def status_after(*words: str) -> dict[str, Any]:
-    document = invoke_json(*words, *LAB)
-    assert {answer["guest"] for answer in document["services"]} == GUESTS
-    seen = status()
-    assert seen["healthy"], seen["problems"]
-    return seen
-
-
-def test_a_bundle_brings_the_lab_back(tmp_path: Any) -> None:
-    bundle = tmp_path / "lab.bundle"
-    exported = invoke_json("lab.export", str(bundle), *LAB)
-    assert bundle.stat().st_mode & 0o777 == 0o600
-    assert exported["size_bytes"] == bundle.stat().st_size
-    assert invoke("lab.import", str(bundle)).returncode == 2
-    before_ids = boot_ids(status())
-    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
-    invoke_json("lab.import", str(bundle))
-    assert boot_ids(status_after("lab.up")) == before_ids
-
-
-def test_new_secrets_replace_the_old_ones() -> None:
-    path = ROOT / "build" / NAME / "secrets" / "secrets.json"
-    old = json.loads(path.read_text())
-    document = invoke_json("lab.renew", *LAB)
-    assert {answer["guest"] for answer in document["services"]} == GUESTS
-    # What was tried is the workflow's own proof; every machine and every service with a secret is in it.
-    tried = "\n".join(document["renewed"])
-    assert all(name in tried for name in ("brina", "piova", *(guest.lower() for guest in GUESTS)))
-    assert all(word in tried for word in ("radius-access", "sip-call", "database", "root's password", "host key"))
-    new = json.loads(path.read_text())
-    assert [name for name in old if old[name] == new[name]] == []
-    assert [one["save"] for one in invoke_json("lab.saves", *LAB)["saves"]] == ["ready"]
-    assert not list(path.parent.parent.glob("secrets.*"))
-    assert status()["healthy"]
-    assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
-
-
-def test_down_leaves_the_host_as_it_was(before: dict[str, Any]) -> None:
-    assert invoke("lab.down", "--no-cache", *LAB, limit_s=120).returncode == 0
-    assert host_state() == before
-    assert not (ROOT / "build" / NAME).exists()
-    assert invoke("lab.status", *LAB).returncode == 1
