@@ -190,7 +190,13 @@ def _audits(
         f"{action.operation} on {action.node}: {action.exit_status}"
         for action in (cluster.failed_actions if cluster else ())
     ]
-    twice = overlaps(found, offsets_s=offsets, power_lost_s=losses, tolerance_s=CLOCK_TOLERANCE_S)
+    twice = overlaps(
+        found,
+        offsets_s=offsets,
+        power_lost_s=losses,
+        tolerance_s=CLOCK_TOLERANCE_S,
+        since_s=course.started_wall_s,
+    )
     anew = restarts(found, offsets_s=offsets, since_s=_fault(scene, course)[1])
     return [
         audits.audit_health(lab, nodes),

@@ -129,8 +129,11 @@ def ran(node: str, start: float, end: float | None, *, incoming: bool = False, r
     return Residence("passata", node, start, end, incoming, reason)
 
 
-def found(*all_of: Residence, losses: dict[str, list[float]] | None = None, offset_s: float = 0.0) -> list[str]:
-    return overlaps(all_of, offsets_s={"piova": offset_s}, power_lost_s=losses or {}, tolerance_s=1.0)
+def found(
+    *all_of: Residence, losses: dict[str, list[float]] | None = None, offset_s: float = 0.0, since_s: float = 0.0
+) -> list[str]:
+    offsets_s = {"piova": offset_s}
+    return overlaps(all_of, offsets_s=offsets_s, power_lost_s=losses or {}, tolerance_s=1.0, since_s=since_s)
 
 
 def test_a_live_migration_is_not_running_twice() -> None:
@@ -149,6 +152,26 @@ def test_a_second_start_is_found_and_a_power_loss_ends_the_first() -> None:
     assert found(*twice) == ["passata ran on brina and on piova at once, for inf s"]
     assert found(*twice, losses={"brina": [99.5]}) == []
     assert found(*twice, losses={"brina": [160.0]}) == ["passata ran on brina and on piova at once, for 60.0 s"]
+
+
+def test_what_an_earlier_drill_left_in_the_logs_is_no_second_run() -> None:
+    """piova lost power at 100, the guest ran on brina until it went home at 365, and then nothing happened to it."""
+    earlier = (ran("piova", 0, None), ran("brina", 144, 365, reason="migrated"), ran("piova", 354, None, incoming=True))
+    assert found(*earlier, since_s=500) == []
+    # Now it moves away and home again, while nobody knows any more when the first process ended.
+    later = (
+        *(ran("piova", 0, None), ran("brina", 144, 365, reason="migrated")),
+        *(
+            ran("piova", 354, 620, incoming=True, reason="migrated"),
+            ran("brina", 610, 720, incoming=True, reason="migrated"),
+        ),
+        ran("piova", 710, None, incoming=True),
+    )
+    assert found(*later, since_s=500) == []
+    # A second run in this drill is found as before.
+    assert found(*later, ran("brina", 800, 830, reason="destroyed"), since_s=500) == [
+        "passata ran on piova and on brina at once, for 30.0 s"
+    ]
 
 
 def test_clocks_are_compared_before_intervals_are() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 
@@ -70,8 +70,13 @@ def overlaps(
     offsets_s: Mapping[str, float],
     power_lost_s: Mapping[str, Sequence[float]],
     tolerance_s: float,
+    since_s: float,
 ) -> list[str]:
     """Every time that a guest ran twice, one sentence each; empty when none did.
+
+    A node's logs outlive drills, and tell nothing of a process whose node lost power in an earlier one. So only what
+    is after ``since_s`` counts, and a process without a word about its end ended at the latest when the same guest was
+    started on the same node again.
 
     Args:
         found: the residences of all guests on all nodes.
@@ -79,14 +84,16 @@ def overlaps(
         power_lost_s: per node, the moments (host's clock, seconds since 1970) at which all of its processes ended
             without a word, because its power was cut or it was fenced.
         tolerance_s: how far two clocks may be apart after the correction.
+        since_s: from when on it counts, by the host's clock, seconds since 1970.
     """
-    intervals = [_interval(one, offsets_s.get(one.node, 0.0), power_lost_s.get(one.node, ())) for one in found]
+    known = _succeeded(found)
+    intervals = [_interval(one, offsets_s.get(one.node, 0.0), power_lost_s.get(one.node, ())) for one in known]
     intervals = _after_migrations(intervals)
     findings = []
     for (one, start, end), (other, begin, finish) in combinations(intervals, 2):
         if one.guest != other.guest or one.node == other.node:
             continue
-        both_s = min(end, finish) - max(start, begin)
+        both_s = min(end, finish) - max(start, begin, since_s)
         if both_s > tolerance_s:
             findings.append(f"{one.guest} ran on {one.node} and on {other.node} at once, for {both_s:.1f} s")
     return findings
@@ -105,6 +112,20 @@ def restarts(found: Iterable[Residence], *, offsets_s: Mapping[str, float], sinc
         for one in found
         if not one.incoming and (after_s := one.start_s - offsets_s.get(one.node, 0.0) - since_s) > 0
     ]
+
+
+def _succeeded(found: Iterable[Residence]) -> list[Residence]:
+    """The residences; one without an end is ended by the next of the same guest on the same node, if there is one."""
+    known: list[Residence] = []
+    last: dict[tuple[str, str], int] = {}
+    for one in sorted(found, key=lambda each: each.start_s):
+        place = (one.guest, one.node)
+        before = known[last[place]] if place in last else None
+        if before is not None and before.end_s is None:
+            known[last[place]] = replace(before, end_s=one.start_s)
+        last[place] = len(known)
+        known.append(one)
+    return known
 
 
 _Interval = tuple[Residence, float, float]
