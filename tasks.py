@@ -236,16 +236,16 @@ def drivers(context: Context, only: str = "") -> None:
     name="lab",
     help={
         **ONLY,
-        "drills": "only the drills on it, a quarter of an hour",
+        "drills": "drills on it instead, a quarter of an hour; not part of all tests",
         "saves": "saves that are killed or meet a full disk instead, ten minutes; not part of all tests",
     },
 )
 def end_to_end(context: Context, only: str = "", drills: bool = False, saves: bool = False) -> None:
-    """The real lab, end to end: baked, brought up, verified, reset, drilled, exported, removed.
+    """The real lab, end to end: baked, brought up, verified, reset, exported, removed.
 
     Example: ./inv test.lab
     """
-    parts = ("drills", "removal") if drills else ("saves",) if saves else ("whole_lab", "drills", "bundles", "removal")
+    parts = ("drills", "removal") if drills else ("saves",) if saves else ("whole_lab", "bundles", "removal")
     _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/test_{part}.py" for part in parts], only, "-s"))
 
 

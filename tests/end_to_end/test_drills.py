@@ -1,6 +1,6 @@
 """Drills on the whole lab: a node without power, and planned maintenance; measured and audited.
 
-They take a quarter of an hour on two emulated cores; ``./inv test.lab --drills`` runs nothing else.
+They take a quarter of an hour on two emulated cores, so they are a run of their own: ``./inv test.lab --drills``.
 """
 
 from __future__ import annotations
