@@ -66,8 +66,9 @@ def test_drbd_has_the_studys_settings(lab: Lab, seen: Look) -> None:
     assert found["resync-rate"] == "51200k"
     # drbdsetup leaves out what is DRBD's own.
     assert found.get("al-extents", "1237") == str(lab.storage.al_extents)
-    assert found["timeout"] == str(math.ceil(30 * lab.detection_scale))
-    assert found["ping-int"] == str(math.ceil(4 * lab.detection_scale))
+    assert found["timeout"] == str(math.ceil(18 * lab.detection_scale))
+    assert found["ping-int"] == str(math.ceil(2 * lab.detection_scale))
+    assert found["ping-timeout"] == str(math.ceil(10 * lab.time_scale))
 
 
 @pytest.mark.fencing(True)
