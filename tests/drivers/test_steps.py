@@ -186,7 +186,7 @@ def test_no_step_of_the_lab_has_the_name_of_another_in_its_script() -> None:
         names = [step.name for step in of_one]
         assert len(set(names)) == len(names)
         assert script(of_one).count("printf 'done ") == len(names)
-    assert all(guests.disk_steps(session, guest)[0].name.endswith(guest.name) for guest in lab.guests)
+    assert all(step.name.endswith(guest.name) for guest in lab.guests for step in guests.disk_steps(session, guest))
 
 
 def test_a_guests_disk_comes_whole_out_of_the_store_or_not_at_all(
@@ -207,7 +207,9 @@ def test_a_guests_disk_comes_whole_out_of_the_store_or_not_at_all(
     target = mount_point / f"{guest.domain}.qcow2"
     assert not target.exists()
     monkeypatch.setattr(guests, "STORE", "store")
-    assert do(here, *guests.disk_steps(session, guest)) == [f"disk of {guest.name}"]
+    changed = [f"disk of {guest.name}", f"writes through of {guest.name}"]
+    assert do(here, *guests.disk_steps(session, guest)) == changed
+    assert "S" in run(["lsattr", str(target)], timeout_s=30).stdout.split()[0]
     assert [path.name for path in mount_point.iterdir()] == [target.name]
     told = run(["qemu-img", "info", "--output=json", str(target)], timeout_s=30).stdout
     assert f'"virtual-size": {guest.disk_mib * 2**20}' in told

@@ -199,6 +199,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "file system": f"blkid -p -o export /dev/drbd{storage.minor}",
         "ocfs2 layout": f"debugfs.ocfs2 -R stats /dev/drbd{storage.minor} 2>&1 | grep 'Cluster Size Bits'",
         "direct writes": f"python3 -c {quoted([program])} {mount}/.direct-writes-{node.name}",
+        "attributes": f"lsattr {mount}/*.qcow2",
         "ocfs2 nodes": f"cd {cluster}/node && grep -H '' */num */ipv4_address */ipv4_port",
         "ocfs2 heartbeat": f"cat {cluster}/heartbeat/dead_threshold",
         "ocfs2 timeout": f"cat {cluster}/idle_timeout_ms",

@@ -100,6 +100,14 @@ def test_what_is_written_directly_reaches_the_disk(seen: Look) -> None:
     assert seen.text("direct writes") == f"0 of {2 * direct_writes.PAIRS} lost"
 
 
+def test_guests_disks_are_written_through(lab: Lab, seen: Look) -> None:
+    """Without this a flush of a guest promises what a loss of power then takes, see lab/workflows/guests.py."""
+    rows = [line.split(maxsplit=1) for line in seen.lines("attributes")]
+    assert {path.rpartition("/")[2] for flags, path in rows if "S" in flags} == {
+        f"{guest.domain}.qcow2" for guest in lab.guests
+    }
+
+
 def test_ocfs2_is_mounted_where_the_guests_are(lab: Lab, seen: Look) -> None:
     source, kind, options = seen.text("mount").split()
     assert (source, kind) == (f"/dev/drbd{lab.storage.minor}", "ocfs2")
