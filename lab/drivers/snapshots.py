@@ -17,10 +17,14 @@ import libvirt
 
 from lab.core.errors import LabError
 from lab.core.saves import Note, Part, note_text, parse_note, save_name, snapshot_name
+from lab.doors.clock import now_s
 from lab.doors.process import ProcessError, run
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.saved_memory import caught_in_guests
 
 _QEMU_IMG_LIMIT_S = 20.0
+#: A node's CPU is at work in a guest for some hundredths of its time, for most of it while guests boot.
+ATTEMPTS = 12
 
 
 @contextmanager
@@ -66,20 +70,46 @@ def resume_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[O
     return [domain for domain, done in zip(domains, _side_by_side(domains, resume), strict=True) if done]
 
 
-def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> None:
+def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> float:
     """Snapshot all domains at one instant, and let those that ran go on; what fails leaves no snapshot.
 
-    Older snapshots of the same save are deleted when all new ones are complete, not before.
+    Older snapshots of the same save are deleted when all new ones are complete, not before. A snapshot that QEMU could
+    not load is made again (:mod:`lab.core.saved_memory`).
 
     Args:
         hypervisor: the connection.
         domains: the nodes of one lab; all of them are on.
         note: what is kept in the description of each snapshot.
 
+    Returns:
+        Seconds that the domains stood still, the last time if more than once.
+
     Raises:
         LabError: a domain is off, or cannot be saved; an older save of that name is as it was.
     """
     name = snapshot_name(note.save, note.token)
+    try:
+        paused_s = _saved(hypervisor, domains, note, name)
+        if note.accelerator == "tcg":
+            left = ATTEMPTS
+            while nodes := caught_in_guests(hypervisor, domains, name):
+                left -= 1
+                if not left:
+                    raise LabError(
+                        f"no moment was found to save at: a CPU of {', '.join(nodes)} was at work in a guest each time",
+                        remedy="Try again when the guests have less to do",
+                    )
+                forget(hypervisor, domains, note.save, only=[name])
+                paused_s = _saved(hypervisor, domains, note, name)
+    except BaseException:
+        with suppress(LabError):
+            forget(hypervisor, domains, note.save, only=[name])
+        raise
+    forget(hypervisor, domains, note.save, but=name)
+    return paused_s
+
+
+def _saved(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note, name: str) -> float:
     xml = (
         f"<domainsnapshot><name>{escape(name)}</name>"
         f"<description>{escape(note_text(note))}</description></domainsnapshot>"
@@ -93,18 +123,14 @@ def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note)
             handle.snapshotCreateXML(xml, 0)
 
     stopped: list[OwnedDomain] = []
+    started_s = now_s()
     try:
-        try:
-            stopped = suspend_all(hypervisor, domains)
-            _side_by_side(domains, save)
-        finally:
-            # Not only those that suspend_all has told: it may have failed, or been interrupted, after the first.
-            resume_all(hypervisor, stopped or [each for each in domains if each.state == "running"])
-    except BaseException:
-        with suppress(LabError):
-            forget(hypervisor, domains, note.save, only=[name])
-        raise
-    forget(hypervisor, domains, note.save, but=name)
+        stopped = suspend_all(hypervisor, domains)
+        _side_by_side(domains, save)
+    finally:
+        # Not only those that suspend_all has told: it may have failed, or been interrupted, after the first.
+        resume_all(hypervisor, stopped or [each for each in domains if each.state == "running"])
+    return now_s() - started_s
 
 
 def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], snapshot: str) -> None:

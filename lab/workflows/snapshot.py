@@ -126,9 +126,7 @@ def save_now(session: Session, hypervisor: Hypervisor, name: str) -> tuple[Note,
     )
     with session.reporter.step(f"save {name}"):
         pending.begin(session, "save", name)
-        started_s = now_s()
-        snapshots.save_all(hypervisor, domains, note)
-        paused_s = now_s() - started_s
+        paused_s = snapshots.save_all(hypervisor, domains, note)
         pending.end(session)
     return note, paused_s
 

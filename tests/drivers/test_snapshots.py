@@ -14,11 +14,13 @@ import libvirt
 import pytest
 
 from lab.core.errors import LabError
+from lab.core.saved_memory import in_guest_mode
 from lab.core.saves import Note, judge, snapshot_name
 from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.drivers import snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.saved_memory import caught_in_guests, devices_of
 from lab.workflows import pending
 from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
 
@@ -50,6 +52,19 @@ COUNTING = (
     + b"\x55\xaa"
 )
 
+#: A boot sector that does the same, only in a guest of its own that it never comes back from: assembled from
+#: guest_mode_payload.S in this folder, which says how.
+COUNTING_IN_A_GUEST = (
+    bytes.fromhex(
+        "ea057c0000fa31c08ed88ec00f0116e07c0f20c06683c8010f22c0ea207c080066b810008ed88ec08ed0b9800000c00f320d00100000"
+        "0f30b9170101c031d2b800a000000f30bf0090000031c0b900040000fcf3abc7051090000001000000c7055890000001000000bf0294"
+        "0000b90600000066c7079300c74702ffff000083c710e2ef66c705129400009b00c705d094000000100000c7055895000010000000c7"
+        "057095000002000000c70578950000be7c0000b8009000000f01d8f466ff06007eebf98d74000000000000000000ffff0000009acf00"
+        "ffff00000092cf001700c87c0000"
+    ).ljust(510, b"\0")
+    + b"\x55\xaa"
+)
+
 
 def define(hypervisor: Hypervisor, node: str) -> None:
     name = f"{NAME}-{node}"
@@ -58,7 +73,13 @@ def define(hypervisor: Hypervisor, node: str) -> None:
 
 
 @pytest.fixture
-def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
+def payload() -> bytes:
+    """What the domains boot from."""
+    return COUNTING
+
+
+@pytest.fixture
+def hypervisor(tmp_path: Path, payload: bytes) -> Iterator[Hypervisor]:
     # QEMU runs as another user and has to get to the disks.
     place = Path("/var/lib/libvirt/images") / NAME
     connected = Hypervisor("qemu:///system")
@@ -66,7 +87,7 @@ def hypervisor(tmp_path: Path) -> Iterator[Hypervisor]:
         connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
         for node in NODES:
             raw, qcow2 = tmp_path / f"{node}.raw", tmp_path / f"{node}.qcow2"
-            raw.write_bytes(COUNTING.ljust(8 << 20, b"\0"))
+            raw.write_bytes(payload.ljust(8 << 20, b"\0"))
             run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(qcow2)], timeout_s=30)
             connected.upload_volume(NAME, qcow2.name, qcow2)
             connected.upload_volume(NAME, f"{node}-seed", b"seed" * 128)
@@ -267,3 +288,35 @@ def test_a_snapshot_that_is_not_in_the_disks_is_refused(hypervisor: Hypervisor) 
     snapshots.redefine_all(hypervisor, domains(hypervisor), NOTE)
     with pytest.raises(LabError, match="cannot be put back"):
         snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+
+
+def test_a_save_with_no_cpu_in_a_guest_is_known(hypervisor: Hypervisor) -> None:
+    wait_counting(hypervisor)
+    assert 0 < snapshots.save_all(hypervisor, domains(hypervisor), NOTE) < 60
+    assert caught_in_guests(hypervisor, domains(hypervisor), SNAPSHOT) == []
+    for domain in domains(hypervisor):
+        # One CPU is found, so "none in a guest" is an answer and not ignorance.
+        assert in_guest_mode(devices_of(hypervisor, domain, SNAPSHOT)) == [False]
+
+
+@pytest.mark.parametrize("payload", [COUNTING_IN_A_GUEST])
+def test_a_save_that_qemu_could_not_load_is_refused(hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU saves a CPU that is inside a guest and does not load it again; here it never is anywhere else."""
+    wait_counting(hypervisor)
+    monkeypatch.setattr(snapshots, "ATTEMPTS", 2)
+    with pytest.raises(LabError, match="no moment was found to save at: a CPU of one, two was at work in a guest"):
+        snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    assert faults(hypervisor) == {}
+    assert states(hypervisor) == ["running", "running"]
+    # With the accelerator that can load such a CPU, nothing is refused. Here that shows QEMU's own refusal.
+    snapshots.save_all(hypervisor, domains(hypervisor), replace(NOTE, accelerator="kvm"))
+    with pytest.raises(LabError, match="vCPU set in guest-mode"):
+        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+
+
+def test_the_payloads_bytes_are_those_of_its_source(tmp_path: Path) -> None:
+    source = Path(__file__).with_name("guest_mode_payload.S")
+    run(["as", "--64", "-o", "payload.o", str(source)], timeout_s=30, cwd=tmp_path)
+    link = ["ld", "-m", "elf_x86_64", "-Ttext", "0x7c00", "--oformat", "binary", "-o", "payload.bin", "payload.o"]
+    run(link, timeout_s=30, cwd=tmp_path)
+    assert COUNTING_IN_A_GUEST.startswith((tmp_path / "payload.bin").read_bytes())
