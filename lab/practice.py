@@ -14,7 +14,7 @@ from lab.core.drills.programme import UNSAID, Wishes
 
 DEFAULT = surface.DEFAULT_TOPOLOGY
 COMMON = {
-    "topology": "the lab's document: a file, or a name in topologies/ such as two-node",
+    "topology": "the lab's document: a file, or a name in topologies/; else what --name was built from, or two-node",
     "name": "name of the lab instead of the document's (labs of different names run side by side)",
 }
 JSON = {"json": "print the result as JSON"}

@@ -15,7 +15,7 @@ from lab.core.errors import LabError
 from lab.core.model import Driver
 from lab.core.outcome import Outcome
 from lab.doors.process import masked
-from lab.workflows.options import Options, load_lab, resolve_topology, shown_path
+from lab.workflows.options import Options, known_topology, load_lab, resolve_topology, shown_path
 
 INTERRUPTED_CODE = 130
 INTERRUPTED = {
@@ -37,7 +37,8 @@ INTERRUPTED = {
     "bake": "Interrupted. `./inv lab.bake` continues; finished images are kept.",
     "workstation": "Interrupted; the machine is off. `./inv test.workstation` does the interrupted step again.",
 }
-DEFAULT_TOPOLOGY = "two-node"
+#: No topology given: the one that the lab was built from, else the default one.
+DEFAULT_TOPOLOGY = ""
 
 #: Where each verb's workflow is; found when it is needed, so that `--list` loads none of them.
 WORKFLOWS = {
@@ -115,7 +116,8 @@ def options_from(
         )
     wanted: Any = accel
     by: Any = driver
-    return Options(topology=resolve_topology(topology), name=name, accelerator=wanted, secrets=directory, driver=by)
+    document = resolve_topology(topology) if topology else known_topology(name)
+    return Options(topology=document, name=name, accelerator=wanted, secrets=directory, driver=by)
 
 
 def carry_out(verb: str, *arguments: Any, as_json: bool = False, **given: str) -> int:

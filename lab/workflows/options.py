@@ -10,6 +10,7 @@ from typing import Literal
 from lab.core.acceleration import Wanted
 from lab.core.errors import LabError
 from lab.core.model import Driver, Lab
+from lab.doors import files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOPOLOGIES = ROOT / "topologies"
@@ -58,6 +59,31 @@ def resolve_topology(text: str) -> Path:
     )
 
 
+def known_topology(name: str, build: Path = ROOT / "build") -> Path:
+    """The file that a lab was built from, for a person who names the lab only; the default one for any other.
+
+    Args:
+        name: of the lab; empty for that of the default topology.
+        build: directory of everything that is generated.
+
+    Raises:
+        LabError: the lab is there, and its topology is not any more (exit code 2).
+    """
+    state = files.read_json(build / name / "state.json") if name else None
+    noted = state.get("topology") if isinstance(state, dict) else None
+    if not isinstance(noted, str):
+        return Options.topology
+    # As it was typed then, from the project's root or from anywhere.
+    for path in (Path(noted), ROOT / noted):
+        if path.is_file():
+            return path
+    raise LabError(
+        f"the topology {noted} that the lab {name} was built from is gone",
+        remedy="Give the lab's topology with -t; build/" + name + "/state.json holds its text",
+        exit_code=2,
+    )
+
+
 def load_lab(options: Options) -> Lab:
     """The lab that the options mean, validated as a whole.
 
@@ -82,4 +108,4 @@ def shown_path(path: Path) -> str:
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else os.fspath(path)
 
 
-__all__ = ["ROOT", "TOPOLOGIES", "Options", "load_lab", "resolve_topology", "shown_path"]
+__all__ = ["ROOT", "TOPOLOGIES", "Options", "known_topology", "load_lab", "resolve_topology", "shown_path"]

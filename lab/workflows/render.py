@@ -56,7 +56,7 @@ def rendered_to_build(session: Session, hypervisor: Hypervisor) -> dict[str, byt
             {
                 "accelerator": session.lab.accelerator,
                 "time_scale": session.lab.time_scale,
-                "topology": str(session.options.topology),
+                "topology": str(session.options.topology.absolute()),
                 "topology_text": session.options.topology.read_text(encoding="utf-8"),
                 "tree": digests,
             },

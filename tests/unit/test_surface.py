@@ -17,7 +17,7 @@ from lab.core.drills.programme import UNSAID, Wishes
 from lab.core.errors import InputError, LabError, Problem
 from lab.core.outcome import Outcome
 from lab.doors import process
-from lab.workflows.options import Options, resolve_topology
+from lab.workflows.options import TOPOLOGIES, Options, known_topology, resolve_topology
 
 ALL_TASKS = sorted(tasks.namespace.task_names)
 #: Taken once: invoke hands out the help of an option to the first who asks.
@@ -242,3 +242,20 @@ def test_the_studys_programme_has_options_of_its_own(monkeypatch: pytest.MonkeyP
         ("study", Wishes(True, "piova", 3, UNSAID, 0), True),
         ("report", "", (12.0, 24.0), "latest"),
     ]
+
+
+def test_a_lab_that_is_named_only_is_the_one_that_was_built(tmp_path: Path) -> None:
+    smoke = TOPOLOGIES / "smoke.yaml"
+    assert known_topology("", tmp_path) == known_topology("unknown", tmp_path) == TOPOLOGIES / "two-node.yaml"
+    for noted in (str(smoke), "topologies/smoke.yaml"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / "state.json").write_text(json.dumps({"topology": noted}))
+        assert known_topology("mine", tmp_path).samefile(smoke)
+
+
+def test_a_lab_whose_topology_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "state.json").write_text(json.dumps({"topology": str(tmp_path / "gone.yaml")}))
+    with pytest.raises(LabError, match=r"the topology .*/gone.yaml that the lab mine was built from is gone") as caught:
+        known_topology("mine", tmp_path)
+    assert (caught.value.exit_code, caught.value.remedy.split(";")[0]) == (2, "Give the lab's topology with -t")
