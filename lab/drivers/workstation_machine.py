@@ -9,8 +9,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
+from lab.core import saved_memory
 from lab.core.errors import LabError
 from lab.core.workstation import plan
 from lab.doors import background, files
@@ -25,6 +28,7 @@ BOOT_LIMIT_S = 240.0
 RESUME_LIMIT_S = 120.0
 QUIT_LIMIT_S = 60.0
 SNAPSHOT = "passed"
+SAVE_ATTEMPTS = 12
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,28 @@ def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
 
 
 def save(machine: Workstation) -> None:
-    """Keep the machine as it is now for the next run, memory included."""
-    qemu_monitor.save(machine.monitor, SNAPSHOT)
+    """Keep the machine as it is now for the next run, memory included.
+
+    Raises:
+        LabError: it cannot be saved, or a CPU was at work in a virtual machine of its own each time, so that QEMU could
+            not load it (:mod:`lab.core.saved_memory`).
+    """
+    for _ in range(SAVE_ATTEMPTS):
+        qemu_monitor.save(machine.monitor, SNAPSHOT)
+        with machine.disk.open("rb") as disk:
+            saved = saved_memory.devices(partial(_read_at, disk), SNAPSHOT)
+        if not any(saved_memory.in_guest_mode(saved)):
+            return
+    qemu_monitor.human(machine.monitor, f"delvm {SNAPSHOT}", timeout_s=qemu_monitor.SNAPSHOT_LIMIT_S)
+    raise LabError(
+        f"no moment was found to save at in {SAVE_ATTEMPTS} attempts: a CPU was at work in a machine of its own each time",
+        remedy="Do the step again",
+    )
+
+
+def _read_at(disk: BinaryIO, offset: int, length: int) -> bytes:
+    disk.seek(offset)
+    return disk.read(length)
 
 
 def console_tail(machine: Workstation, lines: int = 15) -> list[str]:
