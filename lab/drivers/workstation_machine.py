@@ -222,7 +222,7 @@ def save(machine: Workstation) -> None:
             return
     qemu_monitor.human(machine.monitor, f"delvm {SNAPSHOT}", timeout_s=qemu_monitor.SNAPSHOT_LIMIT_S)
     raise LabError(
-        f"no moment was found to save at in {SAVE_ATTEMPTS} attempts: a CPU was at work in a machine of its own each time",
+        f"no moment was found to save at, {SAVE_ATTEMPTS} times: a CPU was at work in a machine of its own",
         remedy="Do the step again",
     )
 
