@@ -10,7 +10,8 @@ A reset is timed as a whole process, from start to exit, as a person at the term
 at which the last service had answered a client; after that it only waits for a healthy cluster. The bare revert is the
 yardstick: libvirt alone puts the same virtual machines back to the same snapshots and lets them run, and nobody
 asks whether they serve. Both are measured by turns in one run. Beside them: how long the nodes stand still for a save,
-what the disks have grown by, and which processes of the lab are there at the end that were not there at the beginning.
+what the disks have grown by, which processes of the lab are there at the end that were not there at the beginning, and
+how long ``ready`` takes to serve out of a lab that is halted or down.
 
 Result: a table on standard output, and a JSON file. Exit code: 0 all measured and nothing left behind, 1 otherwise,
 2 refused. The lab stays, as the last reset has left it.
@@ -45,9 +46,11 @@ from lab.workflows.options import Options, load_lab, resolve_topology  # noqa: E
 
 LIMIT_S = 900.0
 #: What the project wants on two emulated cores, seconds.
-TARGETS = {"served": 10.0, "pause": 5.0}
+TARGETS = {"served": 10.0, "pause": 5.0, "halted": 15.0, "kept": 15.0}
 SAVE = "benchmark"
 SAVES = 3
+#: Starts from ``ready`` out of a lab that is halted, and out of one that is down.
+STARTS = 2
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Figures:
     loaded_s: list[float] = field(default_factory=list)
     bare_s: list[float] = field(default_factory=list)
     paused_s: list[float] = field(default_factory=list)
+    halted_s: list[float] = field(default_factory=list)
+    kept_s: list[float] = field(default_factory=list)
     disk_mib: list[float] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -94,6 +99,16 @@ class Figures:
             "loaded": Measurement("of it: until the nodes run again", "s", tuple(self.loaded_s)),
             "bare": Measurement("bare revert through libvirt", "s", tuple(self.bare_s)),
             "pause": Measurement("pause of the nodes for lab.save", "s", tuple(self.paused_s), "", TARGETS["pause"]),
+            "halted": Measurement(
+                "lab.reset of a halted lab, until all services answered",
+                "s",
+                tuple(self.halted_s),
+                "",
+                TARGETS["halted"],
+            ),
+            "kept": Measurement(
+                "lab.up after lab.down, until all is healthy", "s", tuple(self.kept_s), "", TARGETS["kept"]
+            ),
             "disk": Measurement("disks of the lab after each reset", "MiB", tuple(self.disk_mib)),
         }
         return {key: row for key, row in rows.items() if row.values}
@@ -229,18 +244,27 @@ def measure(plan: Plan, figures: Figures) -> None:
             figures.bare_s.append(bare_revert(plan))
         result = task(plan, "reset", "--json")
         (figures.broken_resets_s if breaks else figures.resets_s).append(result.duration_s)
-        told = json.loads(result.stdout)
-        figures.loaded_s.append(float(told["loaded_s"]))
+        figures.loaded_s.append(float(json.loads(result.stdout)["loaded_s"]))
         if not breaks:
-            # What the process did before and after its own measuring belongs to the wait, but not the wait for health.
-            figures.served_s.append(result.duration_s - float(told["duration_s"]) + float(told["served_s"]))
+            figures.served_s.append(served_s(result))
         figures.disk_mib.append(sampling.disk_mib(volumes))
         say(f"reset {number} of {plan.count}: {result.duration_s:.1f} s")
     figures.left_behind = left_behind(before, processes_of(plan))
     for _ in range(SAVES):
         figures.paused_s.append(float(json.loads(task(plan, "save", SAVE, "--json").stdout)["paused_s"]))
     task(plan, "forget", SAVE)
-    task(plan, "reset")
+    for number in range(1, STARTS + 1):
+        say(f"start {number} of {STARTS} out of a halted lab, and out of one that is down")
+        task(plan, "halt")
+        figures.halted_s.append(served_s(task(plan, "reset", "--json")))
+        task(plan, "down")
+        figures.kept_s.append(task(plan, "up").duration_s)
+
+
+def served_s(reset: Result) -> float:
+    """Seconds until the last service had answered: all of the process, but for the wait for health."""
+    told = json.loads(reset.stdout)
+    return reset.duration_s - float(told["duration_s"]) + float(told["served_s"])
 
 
 def main(words: Sequence[str]) -> int:

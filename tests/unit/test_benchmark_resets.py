@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import resets
-from benchmarks.resets import Figures, kind_of, left_behind, parse_arguments, processes_of
+from benchmarks.resets import Figures, kind_of, left_behind, parse_arguments, processes_of, served_s
 from lab.core.errors import LabError
+from lab.doors.process import Result
 
 
 def figures() -> Figures:
@@ -74,3 +75,8 @@ def test_what_cannot_be_meant_is_refused() -> None:
     plan = parse_arguments(["--name", "x", "--count", "50", "--drill", "guest-crash"])
     assert (plan.count, plan.drill, plan.output.name) == (50, "guest-crash", "resets-x.json")
     assert resets.SAVES > 0
+
+
+def test_a_reset_is_timed_with_its_process_and_without_the_wait_for_health() -> None:
+    told = Result(("inv",), 0, '{"duration_s": 12.0, "served_s": 5.5}', "", 13.0)
+    assert served_s(told) == 6.5
