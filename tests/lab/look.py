@@ -25,7 +25,17 @@ END = "exit "
 CLOSE = f"code=$?; read -r up rest < /proc/uptime; printf '\\n{MARK}{END}%s %s\\n' $code $up"
 #: What a hypervisor of the study needs, by Debian's names.
 PACKAGES = (
-    *("drbd-utils", "ocfs2-tools", "lvm2", "corosync", "pacemaker", "crmsh", "resource-agents", "fence-virt"),
+    *(
+        "drbd-utils",
+        "ocfs2-tools",
+        "lvm2",
+        "e2fsprogs",
+        "corosync",
+        "pacemaker",
+        "crmsh",
+        "resource-agents",
+        "fence-virt",
+    ),
     *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils"),
     *("ifupdown", "ifenslave", "bridge-utils", "vlan", "cloud-init", "openssh-server", "qemu-guest-agent"),
 )
