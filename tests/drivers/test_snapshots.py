@@ -73,13 +73,9 @@ def define(hypervisor: Hypervisor, node: str) -> None:
 
 
 @pytest.fixture
-def payload() -> bytes:
-    """What the domains boot from."""
-    return COUNTING
-
-
-@pytest.fixture
-def hypervisor(tmp_path: Path, payload: bytes) -> Iterator[Hypervisor]:
+def hypervisor(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hypervisor]:
+    """Two domains that boot from :data:`COUNTING`, or from what a test gives this fixture as its parameter."""
+    payload: bytes = getattr(request, "param", COUNTING)
     # QEMU runs as another user and has to get to the disks.
     place = Path("/var/lib/libvirt/images") / NAME
     connected = Hypervisor("qemu:///system")
@@ -299,7 +295,7 @@ def test_a_save_with_no_cpu_in_a_guest_is_known(hypervisor: Hypervisor) -> None:
         assert in_guest_mode(devices_of(hypervisor, domain, SNAPSHOT)) == [False]
 
 
-@pytest.mark.parametrize("payload", [COUNTING_IN_A_GUEST])
+@pytest.mark.parametrize("hypervisor", [COUNTING_IN_A_GUEST], indirect=True, ids=["in a guest"])
 def test_a_save_that_qemu_could_not_load_is_refused(hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     """QEMU saves a CPU that is inside a guest and does not load it again; here it never is anywhere else."""
     wait_counting(hypervisor)
