@@ -1,7 +1,7 @@
 """Whether a snapshot caught a CPU inside a nested guest, read from the snapshot itself.
 
 QEMU's emulator saves such a CPU and refuses to load it again: "vCPU set in guest-mode inconsistent with migrated kernel
-nested state" (7.2 to 9.0, target/i386/machine.c: cpu_post_load asks for KVM's nested state, which the emulator never
+nested state" (seen with 7.2; target/i386/machine.c: cpu_post_load asks for KVM's nested state, which the emulator never
 has). Nothing tells when the snapshot is made, so what was written is read.
 
 The memory is behind the end of the virtual disk, in the snapshot's own table of clusters (``docs/interop/qcow2.txt``,
@@ -19,7 +19,7 @@ from lab.core.qcow2 import MAGIC
 #: Reads so many bytes from an offset of the file; less at its end.
 Read = Callable[[int, int], bytes]
 
-#: All devices of a node take less than 1 MiB.
+#: Where the CPUs are looked for; the devices of a node take a part of it.
 DEVICES_BYTES = 4 * 1024 * 1024
 _OFFSET_MASK = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
