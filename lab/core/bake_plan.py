@@ -127,9 +127,11 @@ END
 
 
 def _customize(recipe: Recipe) -> str:
+    # Disabled first: systemctl disables what a unit names in `Also=`, too, and libvirtd.service of Debian 13 names the
+    # very sockets that are enabled here.
     units = "".join(
         f"inside systemctl {verb} {shlex.join(names)}\n"
-        for verb, names in (("enable", recipe.enable), ("disable", recipe.disable), ("mask", recipe.mask))
+        for verb, names in (("disable", recipe.disable), ("enable", recipe.enable), ("mask", recipe.mask))
         if names
     )
     kernel = _kernel_beside(recipe) if recipe.initrd == "tiny" else KERNEL_INSIDE

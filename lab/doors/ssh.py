@@ -19,6 +19,8 @@ from lab.doors.process import ProcessError, Result, masked
 
 #: Exit code of ssh(1) itself when the connection failed.
 CONNECTION_FAILED = 255
+#: So many questions without an answer make a host silent.
+_ALIVE_COUNT = 6
 
 
 class RemoteError(LabError):
@@ -74,6 +76,27 @@ class Shell:
             check=False,
             cwd=self.root,
         )
+
+    def run_alone(self, command: str, *, timeout_s: float, silence_s: int) -> Result:
+        """Run a shell line whose host may go down under it, on a connection of its own.
+
+        The kept connection would wait until the deadline: nobody asks on it whether the host is still there. This one
+        asks (``ServerAliveInterval``, ssh_config(5)), and ends at once where a host that has booted again does not
+        know it.
+
+        Args:
+            command: shell text.
+            timeout_s: deadline in seconds.
+            silence_s: after so many seconds without a sign of the host it counts as lost, and the exit code is that of
+                a failed connection.
+
+        Raises:
+            ProcessError: past the deadline.
+        """
+        words = ["BatchMode=yes", "ControlMaster=no", "ControlPath=none"]
+        words += [f"ServerAliveInterval={max(1, silence_s // _ALIVE_COUNT)}", f"ServerAliveCountMax={_ALIVE_COUNT}"]
+        argv = self.argv(*(word for option in words for word in ("-o", option)))
+        return process.run([*argv, "--", command], timeout_s=timeout_s, check=False, cwd=self.root)
 
     def asked(self, command: str, *arguments: str, timeout_s: float = 30) -> Result | None:
         """The result of a shell line that only looks, or None when the host could not be asked now.

@@ -38,26 +38,38 @@ def devices_of(hypervisor: Hypervisor, domain: OwnedDomain, snapshot: str) -> by
         raise LabError(f"the snapshot {snapshot} of node {domain.node} cannot be read: {error}") from error
 
 
+def snapshot_sources(handle: Any) -> list[ElementTree.Element]:
+    """``<source>`` of a domain's disks that can have snapshots, in its order; QEMU puts the memory into the first."""
+    return [
+        source
+        for disk in ElementTree.fromstring(handle.XMLDesc(0)).iterfind("./devices/disk")
+        if (source := disk.find("source")) is not None
+        and (driver := disk.find("driver")) is not None
+        and driver.get("type") == "qcow2"
+        and disk.find("readonly") is None
+    ]
+
+
+def volume_of(connection: Any, source: ElementTree.Element) -> Any:
+    """The volume that a disk's ``<source>`` names, by its path or within a pool."""
+    if path := source.get("file"):
+        return connection.storageVolLookupByPath(path)
+    pool = connection.storagePoolLookupByName(source.get("pool", ""))
+    return pool.storageVolLookupByName(source.get("volume", ""))
+
+
 def _reader(connection: Any, handle: Any) -> saved_memory.Read:
-    """Reads the disk that QEMU puts the memory into: the first one that can have snapshots."""
-    for disk in ElementTree.fromstring(handle.XMLDesc(0)).iterfind("./devices/disk"):
-        source, driver = disk.find("source"), disk.find("driver")
-        if source is None or driver is None or driver.get("type") != "qcow2" or disk.find("readonly") is not None:
-            continue
-        path = source.get("file")
-        volume = (
-            connection.storageVolLookupByPath(path)
-            if path
-            else connection.storagePoolLookupByName(source.get("pool")).storageVolLookupByName(source.get("volume"))
-        )
+    sources = snapshot_sources(handle)
+    if not sources:
+        raise ValueError("it has no disk that can have snapshots")
+    volume = volume_of(connection, sources[0])
 
-        def read(offset: int, length: int, volume: Any = volume) -> bytes:
-            stream = connection.newStream(0)
-            volume.download(stream, offset, length, 0)
-            found: list[bytes] = []
-            stream.recvAll(lambda _stream, data, _opaque: found.append(data), None)
-            stream.finish()
-            return b"".join(found)
+    def read(offset: int, length: int) -> bytes:
+        stream = connection.newStream(0)
+        volume.download(stream, offset, length, 0)
+        found: list[bytes] = []
+        stream.recvAll(lambda _stream, data, _opaque: found.append(data), None)
+        stream.finish()
+        return b"".join(found)
 
-        return read
-    raise ValueError("it has no disk that can have snapshots")
+    return read

@@ -20,7 +20,7 @@ from lab.core.saves import Note, Part, note_text, parse_note, save_name, snapsho
 from lab.doors.clock import now_s
 from lab.doors.process import ProcessError, run
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
-from lab.drivers.saved_memory import caught_in_guests
+from lab.drivers.saved_memory import caught_in_guests, snapshot_sources, volume_of
 
 _QEMU_IMG_LIMIT_S = 20.0
 #: A node's CPU is at work in a guest for some hundredths of its time, for most of it while guests boot.
@@ -255,22 +255,14 @@ def parts(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], *, sizes: bool
 def _sizes(handle: Any) -> dict[str, int]:
     """Size of the memory in each snapshot by its name, in bytes; empty where the disks cannot be read."""
     sizes: dict[str, int] = {}
-    for disk in ElementTree.fromstring(handle.XMLDesc(0)).iterfind("./devices/disk"):
-        source, driver = disk.find("source"), disk.find("driver")
-        if source is None or driver is None or driver.get("type") != "qcow2" or disk.find("readonly") is not None:
-            continue
+    for source in snapshot_sources(handle):
         with suppress(ProcessError, ValueError, libvirt.libvirtError):
-            path = source.get("file") or _volume_path(handle, source)
+            path = source.get("file") or volume_of(handle.connect(), source).path()
             # -U: QEMU holds the lock of the image, and only its header is read.
             shown = run(["qemu-img", "info", "-U", "--output=json", path], timeout_s=_QEMU_IMG_LIMIT_S).stdout
             for snapshot in json.loads(shown).get("snapshots", []):
                 sizes[snapshot["name"]] = max(sizes.get(snapshot["name"], 0), int(snapshot["vm-state-size"]))
     return sizes
-
-
-def _volume_path(handle: Any, source: ElementTree.Element) -> str:
-    pool = handle.connect().storagePoolLookupByName(source.get("pool", ""))
-    return str(pool.storageVolLookupByName(source.get("volume", "")).path())
 
 
 def _side_by_side(domains: Sequence[OwnedDomain], work: Callable[[OwnedDomain], Any]) -> list[Any]:

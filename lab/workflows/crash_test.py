@@ -30,6 +30,8 @@ JUNIT_FILE = "crash-test.xml"
 LOG_FILE = "crash-test.log"
 #: The program waits for a fencing as long as the cluster's own limit, 60 s without one.
 PROGRAM_LIMIT_S = 180.0
+#: A node that is silent for so long went down under the program.
+SILENCE_S = 20.0
 #: Where nobody is to be fenced, so long is waited for whether somebody is.
 CALM_S = 20.0
 ASK_LIMIT_S = 20.0
@@ -122,10 +124,12 @@ def _one(stage: Stage, test: Test, runner: Node) -> tuple[list[Case], bool]:
 def _program(session: Session, test: Test, runner: Node, other: Node) -> tuple[int | None, str]:
     """Exit code, or None when it was cut off, and what it printed."""
     shell = session.shell(runner)
+    scale = session.lab.time_scale
     try:
-        result = shell.run(tests.command(test, other.name), timeout_s=PROGRAM_LIMIT_S * session.lab.time_scale)
+        result = shell.run_alone(
+            tests.command(test, other.name), timeout_s=PROGRAM_LIMIT_S * scale, silence_s=round(SILENCE_S * scale)
+        )
     except ProcessError as error:
-        # The node went down under it: nobody answers on that connection any more.
         shell.close()
         return None, error.result.stdout + error.result.stderr
     if result.returncode in tests.LOST:

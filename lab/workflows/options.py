@@ -79,7 +79,7 @@ def known_topology(name: str, build: Path = ROOT / "build") -> Path:
             return path
     raise LabError(
         f"the topology {noted} that the lab {name} was built from is gone",
-        remedy="Give the lab's topology with -t; build/" + name + "/state.json holds its text",
+        remedy=f"Give the lab's topology with -t; build/{name}/state.json holds its text",
         exit_code=2,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -188,6 +189,20 @@ def test_past_its_deadline_a_command_is_given_up(shell: Shell) -> None:
     assert caught.value.result.stdout == "begun\n"
     assert time.monotonic() - started < 10
     assert shell.succeed("echo still").strip() == "still"
+
+
+def test_a_host_that_falls_silent_ends_a_command_on_its_own_connection(shell: Shell, tmp_path: Path) -> None:
+    # The server's own process for the connection stands still, as that of a node without power does.
+    told = tmp_path / "server"
+    try:
+        result = shell.run_alone(
+            f"echo begun; echo $PPID > {told}; kill -STOP $PPID; sleep 60", timeout_s=45, silence_s=6
+        )
+    finally:
+        os.kill(int(told.read_text()), signal.SIGKILL)
+    assert result.returncode == CONNECTION_FAILED
+    assert result.stdout in ("", "begun\n")
+    assert shell.run_alone("exit 3", timeout_s=30, silence_s=6).returncode == 3
 
 
 def test_a_file_is_put_whole_with_its_mode(shell: Shell, tmp_path: Path) -> None:

@@ -186,6 +186,13 @@ def test_units_and_what_the_bakery_adds_are_part_of_the_plan() -> None:
     assert "path-exclude=/usr/share/games/*" in plan
 
 
+def test_units_are_disabled_before_others_are_enabled() -> None:
+    """A unit that is disabled takes with it what it names in `Also=`: libvirtd.service of Debian 13 its sockets."""
+    recipe = replace(parse_recipe(GOOD, source="recipe.yaml"), disable=("libvirtd.service",))
+    customize = scripts(recipe)["customize.sh"]
+    assert customize.index("systemctl disable libvirtd.service") < customize.index("systemctl enable ssh.service")
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*/recipe.yaml")), ids=lambda path: path.parent.name)
 def test_the_recipes_of_the_lab(path: Path) -> None:
     recipe = parse_recipe(path.read_text(), source=str(path))
