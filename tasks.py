@@ -10,9 +10,9 @@ from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import task
 
 from lab import practice, practice_faults, practice_proof, practice_tests, practice_vagrant, surface
+from lab.help_option import task
 
 ROOT = Path(__file__).resolve().parent
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from lab import surface
 from lab.core.drills.catalogue import Order
 from lab.core.drills.programme import UNSAID, Wishes
+from lab.help_option import task
 
 DEFAULT = surface.DEFAULT_TOPOLOGY
 COMMON = {

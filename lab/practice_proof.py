@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from lab import surface
 from lab.core.errors import LabError
+from lab.help_option import task
 from lab.practice import COMMON, DEFAULT, JSON, finish
 
 PROOFS = ("crash-test", "cts")

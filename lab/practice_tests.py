@@ -10,12 +10,12 @@ from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from lab import surface
 from lab.core.errors import LabError
 from lab.core.matrix import DEFAULT_SUITES, suites_of
 from lab.core.workstation.plan import STEP_NAMES, SUITES, wishes_of
+from lab.help_option import task
 from lab.practice import JSON, finish
 from lab.workflows.options import ROOT
 

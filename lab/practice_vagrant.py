@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from lab import surface
+from lab.help_option import task
 from lab.practice import COMMON, DEFAULT, JSON, finish
 from lab.practice_tests import ONLY, run_pytest, with_libvirt
 

@@ -128,6 +128,8 @@ def save_now(session: Session, hypervisor: Hypervisor, name: str) -> tuple[Note,
         pending.begin(session, "save", name)
         paused_s = snapshots.save_all(hypervisor, domains, note)
         pending.end(session)
+        # While they stood still their clocks did, too; chrony there follows the first node, not this host.
+        set_clocks(session)
     return note, paused_s
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,14 @@ class Look:
         answers: per question, what it brought.
         whole: the text that :func:`lab.workflows.observe.node_facts` reads.
         failure: why the machine could not be asked; empty when it could.
+        between_s: when this host began to ask and when it had the answers, seconds since 1970.
     """
 
     host: str
     answers: dict[str, Answer] = field(default_factory=dict)
     whole: str = ""
     failure: str = ""
+    between_s: tuple[float, float] = (0.0, 0.0)
 
     def answer(self, name: str) -> Answer:
         """What a question brought, whatever its exit code."""
@@ -112,6 +115,12 @@ class Look:
     def json(self, name: str) -> Any:
         """The same, read as JSON."""
         return json.loads(self.text(name))
+
+    def clock_error_s(self) -> float:
+        """Seconds by which the machine's clock is surely beyond this host's; negative when it is behind."""
+        began_s, ended_s = self.between_s
+        clock_s = int(self.text("clock"))
+        return max(0.0, clock_s - ended_s) + min(0.0, clock_s + 1 - began_s)
 
 
 def script(questions: Mapping[str, str]) -> str:
@@ -141,6 +150,7 @@ def read(host: str, output: str) -> Look:
 def take(machine: testinfra.host.Host, questions: Mapping[str, str], limit_s: float) -> Look:
     """Ask a machine all questions with one remote command; what goes wrong is in the look and not raised."""
     name = machine.backend.get_hostname()
+    began_s = time.time()
     try:
         result = machine.run("timeout %s sh -c %s", str(int(limit_s)), script(questions))
     except RuntimeError as error:  # how testinfra tells that ssh itself failed, with the whole result as its argument
@@ -150,7 +160,7 @@ def take(machine: testinfra.host.Host, questions: Mapping[str, str], limit_s: fl
     seen = read(name, result.stdout_bytes.decode(errors="replace"))
     if not seen.answers:
         return Look(name, failure=f"exit code {result.rc}: {result.stderr_bytes.decode(errors='replace').strip()}")
-    return seen
+    return replace(seen, between_s=(began_s, time.time()))
 
 
 def quoted(words: Iterable[str]) -> str:
@@ -175,6 +185,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
     # These names are those of lab.workflows.observe, so that its judgement of health can read this look, too.
     questions = {name: text % {"mount_point": storage.mount_point} for name, text in SECTIONS.items()}
     return questions | {
+        "clock": "date +%s",
         "kernel": "uname -r",
         "hostname": "hostname",
         "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {quoted(PACKAGES)}",
@@ -269,6 +280,7 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
         "telephony": {"extensions": "asterisk -rx 'sip show peers'"},
     }[guest.service]
     return {
+        "clock": "date +%s",
         "hostname": "hostname",
         "boot_id": "cat /proc/sys/kernel/random/boot_id",
         "uptime": "cat /proc/uptime",

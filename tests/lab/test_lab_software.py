@@ -20,6 +20,8 @@ MODES = "cloudinit/nodes/modes.yaml"
 REWRITTEN_BY_LIBVIRT = ("/etc/libvirt/qemu/", "/etc/libvirt/storage/")
 #: Pacemaker starts these, and nothing else may.
 STARTED_BY_PACEMAKER = ("drbd.service", "ocfs2.service")
+#: A load or save of the lab that forgets the clocks is further off: nodes stand still for longer meanwhile.
+CLOCK_LIMIT_S = 3.0
 
 
 def digests(seen: Look) -> dict[str, str]:
@@ -39,6 +41,10 @@ def units(seen: Look) -> dict[str, dict[str, str]]:
 
 def test_host_name(node: Node, seen: Look) -> None:
     assert seen.text("hostname") == node.name
+
+
+def test_clock_is_that_of_the_host(seen: Look) -> None:
+    assert abs(seen.clock_error_s()) < CLOCK_LIMIT_S
 
 
 @pytest.mark.parametrize("package", PACKAGES)

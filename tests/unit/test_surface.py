@@ -17,6 +17,7 @@ from lab.core.drills.programme import UNSAID, Wishes
 from lab.core.errors import InputError, LabError, Problem
 from lab.core.outcome import Outcome
 from lab.doors import process
+from lab.help_option import asked_for
 from lab.workflows.options import TOPOLOGIES, Options, known_topology, resolve_topology
 
 ALL_TASKS = sorted(tasks.namespace.task_names)
@@ -153,6 +154,29 @@ def test_every_task_explains_itself_and_every_option(name: str, capsys: pytest.C
     code = run_command("--help", name)
     assert code == 0
     assert (task.__doc__ or "").splitlines()[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [(("lab.ssh", "--help"), "lab.ssh"), (("lab.drill", "-h"), "lab.drill"), (("--help", "lab.up"), ""), ((), "")],
+)
+def test_the_task_that_help_is_asked_for_stands_before(words: tuple[str, ...], task: str) -> None:
+    assert asked_for(words) == task
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_no_task_takes_the_word_for_help_for_anything_else(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(argv: list[str], **_options: Any) -> process.Result:
+        return process.Result(tuple(argv), 0, f"Usage: invoke {' '.join(argv[-2:])}", "")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(sys, "argv", ["invoke", name, "--help"])
+    assert run_command(name, "--help") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Usage: ")
+    assert name in said
 
 
 def test_all_tasks_are_there() -> None:
