@@ -211,7 +211,7 @@ class Probes:
     http_write_per_s: float = 5.0
     sip_options_per_s: float = 2.0
     timeout_ms: int = 1000
-    share_under_tcg: float = 0.4
+    share_under_tcg: float = 0.2
 
 
 @dataclass(frozen=True)
