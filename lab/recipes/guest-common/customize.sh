@@ -14,6 +14,16 @@ root=$1
     echo "::ctrlaltdel:/bin/busybox reboot"
 } > "$root/etc/inittab"
 
+# A service whose applet this busybox does not have would be started again and again, and nobody would see it.
+chroot "$root" /bin/busybox --list | sort > "$root/tmp/applets"
+missing=$(grep -hoE 'busybox [a-z][a-z0-9_]*' -r "$root/etc/lab" "$root/etc/acpi" | cut -d ' ' -f 2 | sort -u |
+    comm -23 - "$root/tmp/applets" | tr '\n' ' ')
+rm "$root/tmp/applets"
+if [ -n "$missing" ]; then
+    echo "customize: scripts in /etc/lab or /etc/acpi use applets that busybox does not have: $missing" >&2
+    exit 1
+fi
+
 # Made here, because links in a checkout do not survive every way of copying one, and a guest without init panics.
 for name in halt init poweroff reboot; do
     ln -sf /bin/busybox "$root/sbin/$name"
