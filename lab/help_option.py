@@ -21,16 +21,14 @@ WORDS = ("--help", "-h")
 _LIMIT_S = 60.0
 
 
-def asked_for(words: Sequence[str]) -> str:
-    """The task before the first word that asks for help; empty when there is none.
+def asked_for(words: Sequence[str], name: str) -> str:
+    """How a task was called on a command line; its own name when it is not there.
 
     Args:
-        words: a command line, without the program.
+        words: the command line, without the program.
+        name: the task's own name, which is the last part of the word.
     """
-    for place, word in enumerate(words):
-        if word in WORDS and place:
-            return words[place - 1]
-    return ""
+    return next((word for word in words if word.rpartition(".")[2] == name), name)
 
 
 class HelpfulTask(Task[Any]):
@@ -40,8 +38,12 @@ class HelpfulTask(Task[Any]):
         """Carry the task out, or print its help."""
         if not any(isinstance(value, str) and value in WORDS for value in kwargs.values()):
             return super().__call__(*args, **kwargs)
-        argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "--help", asked_for(sys.argv[1:])]
-        result = process.run(argv, timeout_s=_LIMIT_S, check=False)
+        called = asked_for(sys.argv[1:], self.name)
+        result = process.run(
+            [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "--help", called],
+            timeout_s=_LIMIT_S,
+            check=False,
+        )
         print(result.stdout or result.stderr, end="")
         raise Exit(code=result.returncode)
 

@@ -26,7 +26,7 @@ from lab.drivers import kept_saves, keys, snapshots, volume_stream
 from lab.drivers.bundle_stream import COMPRESS, Writer
 from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import image_files, planned_images
-from lab.workflows import keeping, pending, renewing, snapshot
+from lab.workflows import clocks, keeping, pending, renewing
 from lab.workflows.options import Options, load_lab, shown_path
 from lab.workflows.session import Session, open_session, rendered
 
@@ -133,8 +133,8 @@ def _of_a_lab(options: Options, hypervisor: Hypervisor, target: Path, save: str)
             snapshots.resume_all(hypervisor, stopped or [one for one in domains if one.state == "running"])
             paused_s = now_s() - started_s if stopped else 0.0
             pending.end(session)
-        if stopped:
-            snapshot.set_clocks(session)
+            if stopped:
+                clocks.set_clocks(session)
         return paused_s, source, size
 
 

@@ -8,6 +8,7 @@ from lab.core.errors import LabError
 from lab.doors import files
 from lab.drivers import snapshots
 from lab.drivers.hypervisor import Hypervisor
+from lab.workflows import clocks
 from lab.workflows.session import Session
 
 #: Exists while a save or load is under way; says which.
@@ -45,4 +46,5 @@ def settle(session: Session, hypervisor: Hypervisor) -> None:
         )
     if snapshots.resume_all(hypervisor, hypervisor.owned_domains(session.lab.name)):
         session.reporter.warn("An interrupted save had left nodes paused; they go on.")
+        clocks.set_clocks(session)
     end(session)

@@ -12,27 +12,16 @@ from typing import Any
 from lab.core import saves as judgement
 from lab.core.errors import LabError
 from lab.core.kept import Kept
-from lab.core.model import Node
 from lab.core.outcome import Outcome
 from lab.core.saves import READY, Note, Save, require_name
 from lab.doors import files
 from lab.doors.clock import now_s
-from lab.doors.process import ProcessError
 from lab.drivers import fencing, kept_saves, snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
-from lab.workflows import host_side, keeping, observe, pending, renewing, serving, switching
+from lab.workflows import clocks, host_side, keeping, observe, pending, renewing, serving, switching
 from lab.workflows.down import close_connections
 from lab.workflows.options import Options, load_lab
 from lab.workflows.session import Session, kept_state, open_session
-
-_CLOCK_LIMIT_S = 10.0
-#: Every guest that runs on a node, all at once; `wait` alone would hide which of them failed.
-_SET_GUEST_CLOCKS = """late= waiting=
-for guest in $(virsh list --name); do
-  virsh -q domtime "$guest" --now & waiting="$waiting $!:$guest"
-done
-for one in $waiting; do wait "${one%%:*}" || late="$late ${one#*:}"; done
-[ -z "$late" ] || { echo "not set in:$late" >&2; exit 1; }"""
 
 
 @contextmanager
@@ -126,10 +115,11 @@ def save_now(session: Session, hypervisor: Hypervisor, name: str) -> tuple[Note,
     )
     with session.reporter.step(f"save {name}"):
         pending.begin(session, "save", name)
-        paused_s = snapshots.save_all(hypervisor, domains, note)
+        try:
+            paused_s = snapshots.save_all(hypervisor, domains, note)
+        finally:
+            clocks.set_clocks(session)
         pending.end(session)
-        # While they stood still their clocks did, too; chrony there follows the first node, not this host.
-        set_clocks(session)
     return note, paused_s
 
 
@@ -221,29 +211,13 @@ def wait_back(session: Session) -> float:
     with ThreadPoolExecutor(max_workers=4) as pool:
         served_s = pool.submit(served)
         others: list[Future[Any]] = [
-            pool.submit(set_clocks, session),
+            pool.submit(clocks.set_clocks, session),
             pool.submit(observe.wait_healthy, session),
             pool.submit(switching.wait_negotiated, session),
         ]
     for future in others:
         future.result()
     return served_s.result()
-
-
-def set_clocks(session: Session) -> None:
-    """Set the clocks of all nodes and their guests by that of this host."""
-    session.on_each(session.lab.nodes, lambda node: _set_clock(session, node))
-
-
-def _set_clock(session: Session, node: Node) -> None:
-    """The node's clock by that of this host, then those of its guests by the node's."""
-    limit_s = _CLOCK_LIMIT_S * session.lab.time_scale
-    shell = session.shell(node)
-    try:
-        shell.succeed("date -s @%s", f"{time.time():.3f}", timeout_s=limit_s)
-        shell.succeed(_SET_GUEST_CLOCKS, timeout_s=limit_s)
-    except (LabError, ProcessError) as error:
-        session.reporter.warn(f"{node.name}: the clock was not set: {error}")
 
 
 # Listing and forgetting

@@ -19,7 +19,7 @@ from lab.core.saves import READY, Note, build_digest
 from lab.doors import files
 from lab.drivers import kept_saves, keys, snapshots
 from lab.drivers.hypervisor import Hypervisor
-from lab.workflows import host_side, keeping, listing, pending, prune, renewing, snapshot
+from lab.workflows import clocks, host_side, keeping, listing, pending, prune, renewing, snapshot
 from lab.workflows.options import Options
 from lab.workflows.session import Session
 from tests.drivers import test_snapshots as tiny
@@ -243,6 +243,6 @@ def test_a_guest_whose_clock_cannot_be_set_is_named(
     own.write_text(f'#!/bin/sh\n[ "$1" = list ] && echo {guests} || exec {real} -c test:///default "$@"\n')
     own.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    result = BashHere("here", tmp_path, tmp_path).run(snapshot._SET_GUEST_CLOCKS)
+    result = BashHere("here", tmp_path, tmp_path).run(clocks._SET_GUEST_CLOCKS)
     assert result.returncode == code
     assert result.stderr.strip().endswith(said)

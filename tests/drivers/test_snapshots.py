@@ -21,7 +21,7 @@ from lab.doors.process import run
 from lab.drivers import snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
 from lab.drivers.saved_memory import caught_in_guests, devices_of
-from lab.workflows import pending
+from lab.workflows import clocks, pending
 from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
 
 NAME = f"snaptest{os.getpid()}"
@@ -153,7 +153,12 @@ def test_memory_and_disk_go_back_to_the_same_moment(hypervisor: Hypervisor, tmp_
         assert written(hypervisor, node, tmp_path) in (saved[node] - 1, saved[node])
 
 
-def test_nodes_that_a_killed_save_left_paused_go_on(hypervisor: Hypervisor, tmp_path: Path) -> None:
+def test_nodes_that_a_killed_save_left_paused_go_on(
+    hypervisor: Hypervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The session's nodes are this machine, whose clock is none of a test's business.
+    clocks_set: list[str] = []
+    monkeypatch.setattr(clocks, "set_clocks", lambda session: clocks_set.append(session.lab.name))
     session = replace(session_here(BashHere("here", tmp_path, tmp_path), tmp_path), lab=replace(LAB, name=NAME))
     pending.begin(session, "save", "first")
     killed = (
@@ -165,10 +170,12 @@ def test_nodes_that_a_killed_save_left_paused_go_on(hypervisor: Hypervisor, tmp_
     assert states(hypervisor) == ["paused", "paused"]
     pending.settle(session, hypervisor)
     assert states(hypervisor) == ["running", "running"]
+    assert clocks_set == [NAME]
     # Paused by a person: nothing of ours, so it stays as it is.
     snapshots.suspend_all(hypervisor, domains(hypervisor))
     pending.settle(session, hypervisor)
     assert states(hypervisor) == ["paused", "paused"]
+    assert clocks_set == [NAME]
 
 
 def test_nodes_that_a_killed_load_left_do_not_meet(hypervisor: Hypervisor, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 import pytest
-from look import Look
+from look import CLOCK_LIMIT_S, Look
 
 from lab.core import addressing
 from lab.core.model import Guest, Lab
@@ -57,6 +57,10 @@ def processes(inside: Look) -> set[tuple[str, str]]:
 
 def test_guest_knows_its_name(guest: Guest, inside: Look) -> None:
     assert inside.text("hostname") == guest.domain
+
+
+def test_clock_is_that_of_the_host(inside: Look) -> None:
+    assert abs(inside.clock_error_s()) < CLOCK_LIMIT_S
 
 
 def test_guest_has_its_address(lab: Lab, guest: Guest, inside: Look) -> None:

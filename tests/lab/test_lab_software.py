@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from look import LOADED_MODULES, PACKAGES, UNITS, Look
+from look import CLOCK_LIMIT_S, LOADED_MODULES, PACKAGES, UNITS, Look
 
 from lab.core.addressing import domain_uuid
 from lab.core.model import Lab, Node
@@ -20,8 +20,6 @@ MODES = "cloudinit/nodes/modes.yaml"
 REWRITTEN_BY_LIBVIRT = ("/etc/libvirt/qemu/", "/etc/libvirt/storage/")
 #: Pacemaker starts these, and nothing else may.
 STARTED_BY_PACEMAKER = ("drbd.service", "ocfs2.service")
-#: A load or save of the lab that forgets the clocks is further off: nodes stand still for longer meanwhile.
-CLOCK_LIMIT_S = 3.0
 
 
 def digests(seen: Look) -> dict[str, str]:

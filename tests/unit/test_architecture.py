@@ -13,16 +13,8 @@ MODULES = [*sorted((ROOT / "lab").rglob("*.py")), ROOT / "tasks.py"]
 #: Lower may not import higher.
 LAYERS = (
     *("core", "doors", "drivers", "workflows"),
-    *(
-        "help_option",
-        "surface",
-        "practice",
-        "practice_faults",
-        "practice_proof",
-        "practice_tests",
-        "practice_vagrant",
-        "tasks",
-    ),
+    *("help_option", "surface", "practice", "practice_faults", "practice_proof", "practice_tests"),
+    *("practice_vagrant", "tasks"),
 )
 #: What the pure core may not touch: the outside, the clock, the environment, chance.
 IMPURE = {

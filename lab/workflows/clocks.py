@@ -1,0 +1,35 @@
+"""The clocks of nodes and guests after nodes stood still: they stood, too, and chrony there follows the first node."""
+
+from __future__ import annotations
+
+import time
+
+from lab.core.errors import LabError
+from lab.core.model import Node
+from lab.doors.process import ProcessError
+from lab.workflows.session import Session
+
+_CLOCK_LIMIT_S = 10.0
+#: Every guest that runs on a node, all at once; `wait` alone would hide which of them failed.
+_SET_GUEST_CLOCKS = """late= waiting=
+for guest in $(virsh list --name); do
+  virsh -q domtime "$guest" --now & waiting="$waiting $!:$guest"
+done
+for one in $waiting; do wait "${one%%:*}" || late="$late ${one#*:}"; done
+[ -z "$late" ] || { echo "not set in:$late" >&2; exit 1; }"""
+
+
+def set_clocks(session: Session) -> None:
+    """Set the clocks of all nodes and their guests by that of this host."""
+    session.on_each(session.lab.nodes, lambda node: _set_clock(session, node))
+
+
+def _set_clock(session: Session, node: Node) -> None:
+    """The node's clock by that of this host, then those of its guests by the node's."""
+    limit_s = _CLOCK_LIMIT_S * session.lab.time_scale
+    shell = session.shell(node)
+    try:
+        shell.succeed("date -s @%s", f"{time.time():.3f}", timeout_s=limit_s)
+        shell.succeed(_SET_GUEST_CLOCKS, timeout_s=limit_s)
+    except (LabError, ProcessError) as error:
+        session.reporter.warn(f"{node.name}: the clock was not set: {error}")
