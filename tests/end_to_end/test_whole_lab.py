@@ -121,6 +121,8 @@ def test_resets_bring_the_lab_back_from_any_state() -> None:
         disk_mib.append(disk_use_mib())
     print(f"resets: {sorted(seen)} s, disks {disk_mib} MiB")
     assert status()["healthy"]
+    # Nothing else looks as closely at what a load brought back: files, units, connections, clocks.
+    assert invoke_json("lab.verify", *LAB, limit_s=900)["ok"]
     # What a lab writes between two resets is used again by the next one.
     assert disk_mib[-1] - disk_mib[1] < 512
     assert emulators() == 2

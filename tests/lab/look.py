@@ -119,10 +119,16 @@ class Look:
         return json.loads(self.text(name))
 
     def clock_error_s(self) -> float:
-        """Seconds by which the machine's clock is surely beyond this host's; negative when it is behind."""
+        """Seconds by which the machine's clock is surely beyond this host's; negative when it is behind.
+
+        The machine's uptimes tell how long the questions before and after took, so what is left to doubt is the time
+        of the login and of the way back.
+        """
         began_s, ended_s = self.between_s
-        clock_s = int(self.text("clock"))
-        return max(0.0, clock_s - ended_s) + min(0.0, clock_s + 1 - began_s)
+        clock_s, asked_at_s = int(self.text("clock")), self.answers["clock"].at_s
+        others = [answer.at_s for answer in self.answers.values()]
+        earliest_s, latest_s = began_s + asked_at_s - min(others), ended_s - (max(others) - asked_at_s)
+        return max(0.0, clock_s - latest_s) + min(0.0, clock_s + 1 - earliest_s)
 
 
 def script(questions: Mapping[str, str]) -> str:
