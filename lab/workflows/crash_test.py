@@ -115,7 +115,7 @@ def _one(stage: Stage, test: Test, runner: Node) -> tuple[list[Case], bool]:
         (now != daemon and bool(now)) if test.name == "kill-pacemakerd" else None,
     )
     _keep_log(session, test, output)
-    own = tests.own_case(test, told, returncode, took_s)
+    own = tests.own_case(test, told, returncode, took_s, seen.rebooted)
     agreement = tests.agreement_case(test, told, seen)
     found = [own, tests.outside_case(test, seen), *([agreement] if agreement else []), healed]
     return found, healed.verdict == "passed"
@@ -126,6 +126,8 @@ def _program(session: Session, test: Test, runner: Node, other: Node) -> tuple[i
     shell = session.shell(runner)
     scale = session.lab.time_scale
     try:
+        shell.succeed("mkdir -p %s", tests.SHIM_FOLDER)
+        shell.put(tests.SHIM.encode(), f"{tests.SHIM_FOLDER}/{tests.SHIM_NAME}", mode="0755")
         result = shell.run_alone(
             tests.command(test, other.name), timeout_s=PROGRAM_LIMIT_S * scale, silence_s=round(SILENCE_S * scale)
         )

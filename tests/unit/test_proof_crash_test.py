@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from lab.core.errors import LabError
 from lab.core.proof.crash_test import (
     LEFT_OUT,
+    SHIM,
+    SHIM_NAME,
     TESTS,
     Seen,
     Told,
@@ -152,4 +155,26 @@ def test_tests_are_chosen_by_name_in_the_programs_order() -> None:
 )
 def test_the_command_leaves_no_question_and_no_older_result(test: CrashTest, words: str) -> None:
     line = command(test, "piova")
-    assert line == f"rm -f /var/lib/crmsh/crash_test/crash_test.json; crm cluster crash_test {words}"
+    path = "PATH=/dev/shm/crash-test:$PATH"
+    assert line == f"rm -f /var/lib/crmsh/crash_test/crash_test.json; {path} crm cluster crash_test {words}"
+
+
+def test_a_fencing_that_the_program_missed_is_no_verdict_of_it() -> None:
+    """It asks for pending fencings, and one that was over before it looked leaves it waiting until its timeout."""
+    fence, missed = BY_NAME["fence-node"], told("still-alive")
+    case = own_case(fence, missed, 1, 180.0, ("piova",))
+    assert case.verdict == "skipped"
+    assert "missed the fencing" in case.message
+    assert own_case(fence, missed, 1, 180.0, ("brina",)).verdict == "failed"
+    begun = replace(missed, messages=(*missed.messages, 'x y INFO:Node "piova" will be fenced by "brina"!'))
+    assert own_case(fence, begun, 1, 180.0, ("piova",)).verdict == "failed"
+    more = replace(missed, errors=(*missed.errors, "Cluster not running!"))
+    assert own_case(fence, more, 1, 180.0, ("piova",)).verdict == "failed"
+
+
+def test_the_question_for_members_is_translated_for_corosync_3() -> None:
+    """crmsh 4.4.1 asks Corosync 3 by a key of Corosync 2, and would block nobody."""
+    lines = SHIM.splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert any("runtime.totem.pg.mrp.srp.members" in line and "word=runtime.members" in line for line in lines)
+    assert lines[-1] == f'exec /usr/sbin/{SHIM_NAME} "$@"'
