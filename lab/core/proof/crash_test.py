@@ -81,6 +81,7 @@ LEFT_OUT = {
 }
 
 _ALIVE = re.compile(r'^Target fence node "(?P<node>[^"]+)" still alive$')
+_MISSED = "it missed the fencing, which was over before it looked; see what was seen from outside"
 _BEGUN = re.compile(r"will be fenced by")
 _FENCED = re.compile(r'Node "(?P<node>[^"]+)" was successfully fenced by "(?P<by>[^"]+)"')
 
@@ -183,11 +184,10 @@ def own_case(test: Test, told: Told, returncode: int | None, duration_s: float, 
         rebooted: nodes that were seen to boot again.
     """
     name = f"{test.name}: crash_test's own word"
-    if _missed(told, rebooted):
-        why = "the program missed the fencing, which was over before it looked; see what was seen from outside"
-        return Case(name, "skipped", why, told.messages, duration_s)
     if told.errors:
-        return Case(name, "failed", "; ".join(told.errors), told.messages, duration_s)
+        missed = _missed(told, rebooted)
+        why = _MISSED if missed else "; ".join(told.errors)
+        return Case(name, "skipped" if missed else "failed", why, told.messages, duration_s)
     if returncode is None or returncode in LOST:
         if test.fenced in ("runner", "one"):
             why = "the program went down with its node, so it has no verdict; see what was seen from outside"
