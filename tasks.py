@@ -236,17 +236,21 @@ def drivers(context: Context, only: str = "") -> None:
     name="lab",
     help={
         **ONLY,
-        "drills": "drills on it instead, a quarter of an hour; not part of all tests",
+        "drills": "nothing but the drills, a quarter of an hour",
         "saves": "saves that are killed or meet a full disk instead, ten minutes; not part of all tests",
+        "fencing": "one failure with fencing and without it instead, a quarter of an hour; not part of all tests",
     },
 )
-def end_to_end(context: Context, only: str = "", drills: bool = False, saves: bool = False) -> None:
-    """The real lab, end to end: baked, brought up, verified, reset, exported, broken, removed.
+def end_to_end(
+    context: Context, only: str = "", *, drills: bool = False, saves: bool = False, fencing: bool = False
+) -> None:
+    """The real lab, end to end: baked, brought up, verified, reset, exported, broken, drilled, removed.
 
     Example: ./inv test.lab
     """
-    whole = ("whole_lab", "bundles", "faults", "removal")
-    parts = ("drills", "removal") if drills else ("saves",) if saves else whole
+    whole = ("whole_lab", "bundles", "faults", "drills", "removal")
+    chosen = {("drills", "removal"): drills, ("saves",): saves, ("fencing",): fencing}
+    parts = next((parts for parts, wanted in chosen.items() if wanted), whole)
     _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/test_{part}.py" for part in parts], only, "-s"))
 
 

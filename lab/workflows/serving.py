@@ -41,6 +41,17 @@ def wait_served(session: Session, *, limit_s: float = 240.0) -> list[ProbeResult
     return [result for of_guest in results for result in of_guest]
 
 
+def wait_reachable(session: Session, *, limit_s: float = 120.0) -> None:
+    """Wait until ssh gets into every guest, which no service says anything about.
+
+    Raises:
+        WaitError: not so in time.
+    """
+    deadline = Deadline.after(limit_s * session.lab.time_scale)
+    with session.reporter.step("ssh gets into the guests"):
+        session.on_each(session.lab.guests, lambda guest: session.shell(guest.domain).wait_reachable(deadline))
+
+
 def wait_quickly_served(session: Session, *, limit_s: float = 60.0) -> list[ProbeResult]:
     """Wait until every guest has answered one quick request; for a lab that was served before.
 

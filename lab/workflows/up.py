@@ -148,12 +148,20 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
     with session.reporter.step("nodes and cluster"):
         _build_cluster(session, hypervisor, tree)
     answers = serving.wait_served(session)
-    with session.reporter.step("cluster healthy"):
-        observe.wait_healthy(session)
-        switching.wait_negotiated(session)
+    _wait_whole(session)
     if save:
         snapshot.save_ready(session, hypervisor)
     return answers
+
+
+def _wait_whole(session: Session) -> None:
+    """Wait for what no client asks for: a healthy cluster, and guests that ssh gets into, looked at side by side."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        reachable = pool.submit(serving.wait_reachable, session)
+        with session.reporter.step("cluster healthy"):
+            observe.wait_healthy(session)
+            switching.wait_negotiated(session)
+        reachable.result()
 
 
 def _build_cluster(session: Session, hypervisor: Hypervisor, tree: dict[str, bytes]) -> None:

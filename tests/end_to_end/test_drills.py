@@ -1,7 +1,7 @@
 """Drills on the whole lab: a node without power, and planned maintenance; measured and audited.
 
-They take a quarter of an hour on two emulated cores, so they are a run of their own: ``./inv test.lab --drills``. What
-they have to hold are the audits: the default topology has no objectives, because how long services are away depends on
+They take a quarter of an hour on two emulated cores; ``./inv test.lab --drills`` is nothing but them. What they have to
+hold are the audits: the default topology has no objectives, because how long services are away depends on
 the machine.
 """
 
