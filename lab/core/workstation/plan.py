@@ -15,7 +15,10 @@ LAB_NAME = "smoke"
 
 #: 24 GiB of disk, thin; the lab asks for 13 where all is on one file system.
 MEMORY_MIB = 7168
-CPU_COUNT = 2
+#: With two, QEMU 7.2 can lose a change of code: while one emulated CPU replaces the INT3 of a patched kernel instruction
+#: (text_poke_bp of Linux), the other one may translate the old byte once more and keep it, and then traps for ever.
+#: KVM patches so whenever its first machine comes or its last one goes; both CPUs were seen stuck in finish_task_switch.
+CPU_COUNT = 1
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def qemu_arguments(machine: Machine) -> list[str]:
     port on loopback.
     """
     forward = f"hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22"
-    arguments = ["qemu-system-x86_64", "-name", "workstation", "-machine", "q35", "-accel", "tcg,thread=multi"]
+    arguments = ["qemu-system-x86_64", "-name", "workstation", "-machine", "q35", "-accel", "tcg"]
     # As the nodes have it under TCG; vector instructions are slower there than what programs choose without them.
     arguments += ["-cpu", "EPYC-Rome,+svm,-avx,-avx2,-f16c", "-smp", str(CPU_COUNT), "-m", str(MEMORY_MIB)]
     arguments += ["-nodefaults", "-display", "none", "-kernel", machine.kernel, "-initrd", machine.initrd]
