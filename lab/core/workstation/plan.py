@@ -15,9 +15,9 @@ LAB_NAME = "smoke"
 
 #: 24 GiB of disk, thin; the lab asks for 13 where all is on one file system.
 MEMORY_MIB = 7168
-#: With two, QEMU 7.2 can lose a change of code: while one emulated CPU replaces the INT3 of a patched kernel instruction
-#: (text_poke_bp of Linux), the other one may translate the old byte once more and keep it, and then traps for ever.
-#: KVM patches so whenever its first machine comes or its last one goes; both CPUs were seen stuck in finish_task_switch.
+#: With two, QEMU 7.2 can lose a change of code: while one emulated CPU takes the INT3 of a patched kernel instruction
+#: away (text_poke_bp of Linux), the other may translate the old byte once more, keep it, and trap for ever. KVM patches
+#: so whenever its first machine comes or its last one goes; both CPUs were seen stuck in finish_task_switch.
 CPU_COUNT = 1
 
 
