@@ -135,6 +135,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
     return [
         _accelerator(choice, insisted),
         _cpu(facts),
+        *_node_cpus(lab, choice),
         _memory(lab, facts),
         *_disk(lab, facts),
         *_libvirt(facts),
@@ -164,6 +165,18 @@ def _cpu(facts: HostFacts) -> Finding:
             "cpu", "warning", f"{count}: nodes take turns, time-outs may strike", "Give the machine two CPUs"
         )
     return Finding("cpu", "ok", count)
+
+
+def _node_cpus(lab: Lab, choice: Choice) -> Iterator[Finding]:
+    """Emulated nodes with more than one CPU: QEMU can lose a change of code there, see ARCHITECTURE.md."""
+    several = [node.name for node in lab.nodes if node.vcpus > 1]
+    if several and choice.accelerator == "tcg":
+        yield Finding(
+            "node CPUs",
+            "warning",
+            f"{_listed(several)} with more than one emulated CPU: QEMU can hang while the kernel there changes its code",
+            "Give the nodes one CPU each where their processors are emulated: nodes.<name>.vcpus: 1",
+        )
 
 
 def _memory(lab: Lab, facts: HostFacts) -> Finding:

@@ -46,6 +46,17 @@ def test_a_good_host_has_nothing_but_ok(lab: Lab, host: HostFacts) -> None:
     assert {finding.severity for finding in judge(lab, host, TCG)} == {"ok"}
 
 
+def test_emulated_nodes_with_more_than_one_cpu_are_warned_of(lab: Lab, host: HostFacts) -> None:
+    """With two emulated CPUs a kernel was seen to hang while it changed its own code."""
+    brina, piova = lab.nodes
+    several = replace(lab, nodes=(brina, replace(piova, vcpus=2)))
+    finding = only(judge(several, host, TCG), "node CPUs")
+    assert finding.severity == "warning"
+    assert finding.message.startswith("piova with more than one emulated CPU")
+    kvm = Choice("kvm", "KVM works", "")
+    assert all(one.name != "node CPUs" for one in judge(several, host, kvm))
+
+
 def test_every_failure_and_warning_names_a_remedy(lab: Lab, host: HostFacts) -> None:
     bad = replace(
         host,
