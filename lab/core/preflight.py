@@ -174,7 +174,7 @@ def _node_cpus(lab: Lab, choice: Choice) -> Iterator[Finding]:
         yield Finding(
             "node CPUs",
             "warning",
-            f"{_listed(several)} with more than one emulated CPU: QEMU can hang while the kernel there changes its code",
+            f"{_listed(several)} with more than one emulated CPU: QEMU can hang while the kernel changes its code",
             "Give the nodes one CPU each where their processors are emulated: nodes.<name>.vcpus: 1",
         )
 
