@@ -39,7 +39,9 @@ def block_steps(session: Session) -> list[Step]:
         Step(
             "DRBD device",
             f"grep -q '^ *{storage.minor}: cs:[^U]' /proc/drbd",
-            f"modprobe drbd; drbdadm up {resource}",
+            # drbdadm gives each of its commands five seconds, which is not for a busy emulated node to choose; what has
+            # been done until then stays, and adjust does the rest.
+            f"modprobe drbd; drbdadm up {resource} || drbdadm adjust {resource} || drbdadm adjust {resource}",
         ),
         Step(
             "OCFS2 cluster",
