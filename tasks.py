@@ -107,7 +107,7 @@ def status(_context: Context, topology: str = DEFAULT, name: str = "", json: boo
     positional=["target"],
     help={**COMMON, "target": "node or guest, such as brina or passata", "command": "run this instead of a shell"},
 )
-def ssh(_context: Context, target: str, topology: str = DEFAULT, name: str = "", command: str = "") -> None:
+def ssh(_context: Context, *, topology: str = DEFAULT, name: str = "", target: str, command: str = "") -> None:
     """Open a shell on a node or guest, or run one command there and end with its exit code.
 
     Examples: ./inv lab.ssh brina
@@ -117,7 +117,7 @@ def ssh(_context: Context, target: str, topology: str = DEFAULT, name: str = "",
 
 
 @task(positional=["node"], help={**COMMON, "node": "node, such as brina"})
-def console(_context: Context, node: str, topology: str = DEFAULT, name: str = "") -> None:
+def console(_context: Context, *, topology: str = DEFAULT, name: str = "", node: str) -> None:
     """Attach to the serial console of a node; Ctrl-] leaves it.
 
     Example: ./inv lab.console piova

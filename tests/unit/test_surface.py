@@ -156,6 +156,15 @@ def test_every_task_explains_itself_and_every_option(name: str, capsys: pytest.C
     assert (task.__doc__ or "").splitlines()[0] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ALL_TASKS)
+def test_short_options_mean_the_same_everywhere(name: str) -> None:
+    """Invoke gives letters in the order of the parameters: `lab.ssh brina -t smoke` once named another target."""
+    taken = {argument.nicknames[0]: argument.name for argument in ARGUMENTS[name] if argument.nicknames}
+    named = {argument.name for argument in ARGUMENTS[name]}
+    for letter, option in (("t", "topology"), ("n", "name")):
+        assert option not in named or taken[letter] == option
+
+
 @pytest.mark.parametrize("words", [("--help",), ("-t", "smoke", "--help"), ("-h",)])
 def test_the_task_that_help_is_asked_for_is_found(words: tuple[str, ...]) -> None:
     assert asked_for(("lab.save", *words), "save") == "lab.save"

@@ -85,6 +85,7 @@ def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
         path.unlink()
     assert lab.name == plan.LAB_NAME
     assert (lab.timing.scale_under_kvm, lab.timing.detection_under_kvm) == (6, 3)
+    assert (lab.probes.dns_per_s, lab.probes.icmp_per_s) == (1, 1)
 
 
 @pytest.mark.parametrize("suite", plan.SUITES)

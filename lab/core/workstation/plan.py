@@ -185,14 +185,16 @@ Host workstation
 
 
 def topology_text(smoke: str) -> str:
-    """The smallest topology, with limits for nodes whose hardware virtualisation is itself emulated.
+    """The smallest topology, with limits and rates for nodes whose hardware virtualisation is itself emulated.
 
     Args:
         smoke: text of ``topologies/smoke.yaml``, which has no section timing.
     """
     timing = "# KVM whose processor is emulated: ten times slower than real hardware.\n"
     timing += "timing:\n  scale_under_kvm: 6\n  detection_under_kvm: 3\n"
-    return f"{smoke.rstrip()}\n\n{timing}"
+    # Ten requests a second to each address left the machine nothing for the nodes.
+    probes = "probes:\n  dns: 1/s\n  icmp: 1/s\n"
+    return f"{smoke.rstrip()}\n\n{timing}\n{probes}"
 
 
 __all__ = [
