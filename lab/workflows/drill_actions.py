@@ -82,13 +82,26 @@ class Scene:
 
 
 def power_off(scene: Scene) -> None:
-    """Cut the node's power, wait until every guest answers again, switch the node on."""
+    """Cut the node's power, wait until it was fenced and every guest answers again, switch the node on.
+
+    Whoever fences it switches it off and on. A node whose guests were all elsewhere is missed by nobody; switched on at
+    once, it would start in the middle of its own fencing.
+    """
     with scene.session.reporter.step("cut the power", node=scene.node.name):
         scene.fault("libvirt destroyed the domain")
         scene.hypervisor.power_off(scene.domain)
         scene.session.shell(scene.node).close()
     with scene.session.reporter.step("services answer again"):
         _wait_steady(scene, since_s=scene.fault_s + 1)
+    if scene.session.lab.fencing.method != "none":
+        with scene.session.reporter.step("fenced", node=scene.node.name):
+            wait_until(
+                lambda: scene.hypervisor.state(scene.domain) == "running",
+                what=f"{scene.node.name} to be fenced, which switches it on",
+                deadline=scene.deadline(),
+                interval_s=0.5,
+                remedy="./inv lab.status tells what the other node thinks of it",
+            )
     with scene.session.reporter.step("switch it on again", node=scene.node.name):
         scene.hypervisor.start(scene.domain)
 
