@@ -82,10 +82,10 @@ class Scene:
 
 
 def power_off(scene: Scene) -> None:
-    """Cut the node's power, wait until it was fenced and every guest answers again, switch the node on.
+    """Cut the node's power, wait until every guest answers again and the node was fenced, switch it on.
 
-    Whoever fences it switches it off and on. A node whose guests were all elsewhere is missed by nobody; switched on at
-    once, it would start in the middle of its own fencing.
+    A node whose guests were all elsewhere is missed by nobody; switched on at once, it would start in the middle of its
+    own fencing, which takes what has just been started away again.
     """
     with scene.session.reporter.step("cut the power", node=scene.node.name):
         scene.fault("libvirt destroyed the domain")
@@ -96,10 +96,10 @@ def power_off(scene: Scene) -> None:
     if scene.session.lab.fencing.method != "none":
         with scene.session.reporter.step("fenced", node=scene.node.name):
             wait_until(
-                lambda: scene.hypervisor.state(scene.domain) == "running",
-                what=f"{scene.node.name} to be fenced, which switches it on",
+                lambda: _written_off(scene),
+                what=f"{scene.node.name} to be fenced",
                 deadline=scene.deadline(),
-                interval_s=0.5,
+                interval_s=scene.look_interval_s,
                 remedy="./inv lab.status tells what the other node thinks of it",
             )
     with scene.session.reporter.step("switch it on again", node=scene.node.name):
@@ -251,6 +251,17 @@ def _wait_next_boot(scene: Scene, before: str) -> None:
         details=lambda: scene.hypervisor.console_tail(scene.domain),
     )
     scene.note("node back", scene.node.name, "ssh answers after another boot", 2.0)
+
+
+def _written_off(scene: Scene) -> bool:
+    """Whether another node counts the drill's node as off, and no longer as one that may still write (unclean)."""
+    name = scene.node.name
+    for node in scene.session.lab.nodes:
+        facts = observe.look_at_node(scene.session, node) if node.name != name else None
+        cluster = facts.cluster if facts else None
+        if cluster and any(one.name == name and not one.online and not one.unclean for one in cluster.nodes):
+            return True
+    return False
 
 
 def _wait_steady(scene: Scene, since_s: float) -> None:

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from lab.core.drills.catalogue import Order, planned
+from lab.core.model import Node
 from lab.core.topology import parse_topology
 from lab.doors import clock
-from lab.workflows import drill_actions
+from lab.workflows import drill_actions, observe
 from lab.workflows.drill_actions import Scene
 
 TOPOLOGY = Path(__file__).resolve().parent.parent.parent / "topologies/smoke.yaml"
 
 
 class Machines:
-    """A host on which the power comes back by fencing, at the third look."""
+    """A host, and a cluster that has fenced the node at the third look."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -29,9 +30,11 @@ class Machines:
         self.calls.append(f"power off {name}")
         return True
 
-    def state(self, name: str) -> str:
-        self.calls.append(f"look at {name}")
-        return "running" if len(self.calls) > 3 else "off"
+    def look(self, _session: object, node: Node) -> object:
+        self.calls.append(f"look from {node.name}")
+        looks = len(self.calls) - 1
+        brina = SimpleNamespace(name="brina", online=looks < 2, unclean=looks == 2)
+        return SimpleNamespace(cluster=SimpleNamespace(nodes=[brina]))
 
     def start(self, name: str) -> bool:
         self.calls.append(f"start {name}")
@@ -48,7 +51,8 @@ def test_a_node_is_switched_on_again_after_it_was_fenced(method: str, monkeypatc
     session: Any = SimpleNamespace(lab=lab, reporter=reporter, shell=lambda _node: SimpleNamespace(close=lambda: None))
     machines: Any = Machines()
     (plan,) = planned(lab, Order("power-off", "brina"))
+    monkeypatch.setattr(observe, "look_at_node", machines.look)
     monkeypatch.setattr(drill_actions, "_wait_steady", lambda _scene, since_s: None)
     drill_actions.power_off(Scene(session, machines, plan.drill, plan.node, None, lambda: []))
-    looks = ["look at smoke-brina"] * 3 if method == "fence_virt" else []
+    looks = ["look from piova"] * 3 if method == "fence_virt" else []
     assert machines.calls == ["power off smoke-brina", *looks, "start smoke-brina"]
