@@ -115,6 +115,7 @@ def _one(stage: Stage, test: Test, runner: Node) -> tuple[list[Case], bool]:
         (now != daemon and bool(now)) if test.name == "kill-pacemakerd" else None,
     )
     _keep_log(session, test, output)
+    _asked(session, runner, f"rm -rf {tests.SHIM_FOLDER}")
     own = tests.own_case(test, told, returncode, took_s, seen.rebooted)
     agreement = tests.agreement_case(test, told, seen)
     found = [own, tests.outside_case(test, seen), *([agreement] if agreement else []), healed]

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from lab.core.errors import LabError
 from lab.core.proof.crash_test import (
     LEFT_OUT,
-    SHIM,
-    SHIM_NAME,
     TESTS,
     Seen,
     Told,
@@ -170,11 +168,3 @@ def test_a_fencing_that_the_program_missed_is_no_verdict_of_it() -> None:
     assert own_case(fence, begun, 1, 180.0, ("piova",)).verdict == "failed"
     more = replace(missed, errors=(*missed.errors, "Cluster not running!"))
     assert own_case(fence, more, 1, 180.0, ("piova",)).verdict == "failed"
-
-
-def test_the_question_for_members_is_translated_for_corosync_3() -> None:
-    """crmsh 4.4.1 asks Corosync 3 by a key of Corosync 2, and would block nobody."""
-    lines = SHIM.splitlines()
-    assert lines[0] == "#!/bin/sh"
-    assert any("runtime.totem.pg.mrp.srp.members" in line and "word=runtime.members" in line for line in lines)
-    assert lines[-1] == f'exec /usr/sbin/{SHIM_NAME} "$@"'

@@ -4,10 +4,10 @@ Facts of its source (crmsh/crash_test/main.py, task.py, utils.py), which explain
 
 - ``--force`` leaves all questions out. Exit code 0 is a test that found no error, 1 one that did or refused to begin.
 - ``--kill-*`` waits ten seconds for a fencing to begin. When none does, it ends well, restarted or not.
-- ``--split-brain-iptables`` ends well also when nobody is fenced ("should be an error here", says its source).
-- ``--split-brain-iptables`` asks Corosync for the members' addresses by a key of Corosync 2
-  (``runtime.totem.pg.mrp.srp.members``, crmsh/utils.py). Corosync 3 calls it ``runtime.members``, so the program as
-  Debian 12 has it blocks nothing at all and is content. :data:`SHIM` translates that one question.
+- ``--split-brain-iptables`` ends well also when nobody is fenced ("should be an error here", says its source). It asks
+  Corosync for the members' addresses by a key of Corosync 2 (``runtime.totem.pg.mrp.srp.members``, crmsh/utils.py),
+  which Corosync 3 calls ``runtime.members``, so as Debian 12 has it, it blocks nothing at all. :data:`SHIM` translates
+  that one question.
 - ``--fence-node`` counts a fencing that ``crm_mon`` has shown as pending; one that is over before it looked is missed,
   and the program calls the node "still alive" after the cluster's fencing timeout.
 - Results are a list in ``/var/lib/crmsh/crash_test/crash_test.json``, written anew with each message and

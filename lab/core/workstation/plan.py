@@ -188,7 +188,7 @@ def topology_text(smoke: str) -> str:
     """The smallest topology, with limits and rates for nodes whose hardware virtualisation is itself emulated.
 
     Args:
-        smoke: text of ``topologies/smoke.yaml``, which has no section timing.
+        smoke: text of ``topologies/smoke.yaml``, which has neither a section timing nor probes.
     """
     timing = "# KVM whose processor is emulated: ten times slower than real hardware.\n"
     timing += "timing:\n  scale_under_kvm: 6\n  detection_under_kvm: 3\n"
