@@ -25,11 +25,29 @@ for one in $waiting; do wait "${one%%:*}" || late="$late ${one#*:}"; done
 
 def set_clocks(session: Session) -> None:
     """Set the clocks of all nodes and their guests by that of this host."""
-    session.on_each(session.lab.nodes, lambda node: _set_clock(session, node))
+    session.on_each(session.lab.nodes, lambda node: set_clock(session, node))
 
 
-def _set_clock(session: Session, node: Node) -> None:
-    """The node's clock by that of this host, then those of its guests by the node's."""
+def away_s(session: Session, node: Node) -> float:
+    """By how much the node's clock differs from this host's at least; what the question took is no difference.
+
+    Raises:
+        LabError, ProcessError: the node does not answer.
+        ValueError: what it says is no time.
+    """
+    shell, limit_s = session.shell(node), _CLOCK_LIMIT_S * session.lab.time_scale
+    before_s = time.time()
+    said = shell.succeed("date +%s.%N", timeout_s=limit_s)
+    return least_difference_s(float(said), before_s, time.time())
+
+
+def least_difference_s(shown_s: float, before_s: float, after_s: float) -> float:
+    """Between a clock that showed a time at some moment, and the moments between which it was asked."""
+    return max(0.0, before_s - shown_s, shown_s - after_s)
+
+
+def set_clock(session: Session, node: Node) -> None:
+    """Set the node's clock by that of this host, then those of its guests by the node's."""
     limit_s = _CLOCK_LIMIT_S * session.lab.time_scale
     shell = session.shell(node)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.core.errors import LabError
 from lab.core.faults.fault import filled
 from lab.core.faults.split import parted
-from lab.core.faults.traces import Remain, look_script, remains_of
+from lab.core.faults.traces import CLOCK, CLOCK_TOLERANCE_S, Remain, look_script, remains_of
 from lab.core.health import NodeFacts
 from lab.core.model import Guest, Node
 from lab.core.outcome import Outcome
@@ -14,7 +14,7 @@ from lab.core.service_result import all_served
 from lab.doors.clock import Deadline, now_s, wait_until
 from lab.doors.process import ProcessError
 from lab.drivers import fencing, machine_faults
-from lab.workflows import host_side, observe, pending, serving, split_brain, switching
+from lab.workflows import clocks, host_side, observe, pending, serving, split_brain, switching
 from lab.workflows.fault_on_host import REFUSING
 from lab.workflows.fault_stage import Stage, words_of
 from lab.workflows.opening import opened
@@ -170,9 +170,18 @@ def look_for_remains(session: Session) -> tuple[Remain, ...]:
             result = session.shell(node).run("bash -s", stdin=script.encode(), timeout_s=limit_s)
         except ProcessError:
             return ()
-        return remains_of(result.stdout, node.name)
+        found = remains_of(result.stdout, node.name)
+        return tuple(one for one in found if one.trace.name != CLOCK or _clock_is_away(session, node))
 
     return tuple(remain for found in session.on_each(session.lab.nodes, look) for remain in found)
+
+
+def _clock_is_away(session: Session, node: Node) -> bool:
+    """Whether the clock is wrong, or the look at a busy node was late."""
+    try:
+        return clocks.away_s(session, node) >= CLOCK_TOLERANCE_S
+    except (LabError, ProcessError, ValueError):
+        return True
 
 
 def undo_on_nodes(stage: Stage) -> list[str]:
@@ -183,6 +192,9 @@ def undo_on_nodes(stage: Stage) -> list[str]:
     def undo(node: Node) -> list[str]:
         own = [remain for remain in remains if remain.node == node.name]
         for trace in dict.fromkeys(remain.trace for remain in own):
+            if trace.name == CLOCK:
+                clocks.set_clock(session, node)
+                continue
             script = filled(trace.undo, session.lab, values=words_of(session))
             # The key comes by standard input, so that it is in no argument; the script then has to be one.
             command, given = ("bash -c %s", (script,)) if trace.needs_key else ("bash -s", ())

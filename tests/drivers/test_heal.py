@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from lab.core.faults.traces import MARK
+from lab.doors.process import Result
 from lab.workflows.fault_stage import Stage
 from lab.workflows.heal import look_for_remains, undo_on_nodes
 from tests.drivers.lab_here import ROOT, Recorder, session_here
@@ -46,3 +51,28 @@ def test_what_was_found_is_undone_once_for_each_node_in_order() -> None:
 def test_the_look_names_its_node() -> None:
     made, _ = stage(f"{MARK}filler\n/var/tmp/lab-fault-filler\n")
     assert {remain.node for remain in look_for_remains(made.session)} == set(made.session.lab.node_names)
+
+
+class Clocked(Recorder):
+    """A node whose look for traces was late or finds a wrong clock, and which tells the time when it is asked."""
+
+    def run(self, command: str, *arguments: str, timeout_s: float = 60, stdin: bytes | None = None) -> Result:
+        result = super().run(command, *arguments, timeout_s=timeout_s, stdin=stdin)
+        return (
+            replace(result, stdout=f"{time.time() + AHEAD_S[self.output]:.3f}")
+            if command.startswith("date")
+            else result
+        )
+
+
+AHEAD_S = {f"{MARK}clock\n16 s\n": 0.0, f"{MARK}clock\n3600 s\n": 3600.0}
+
+
+@pytest.mark.parametrize("output", AHEAD_S)
+def test_a_late_look_is_no_wrong_clock_and_a_wrong_one_is_set(output: str) -> None:
+    recorder = Clocked("brina", Path("ssh_config"), ROOT, output=output)
+    session = session_here(recorder, ROOT)
+    done = undo_on_nodes(Stage(session, cast(Any, None)))
+    wrong = AHEAD_S[output] > 0
+    assert len(done) == (len(session.lab.nodes) if wrong else 0)
+    assert any(script.startswith("date -s") for script in recorder.scripts) == wrong

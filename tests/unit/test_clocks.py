@@ -8,9 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lab.core.errors import LabError
 from lab.workflows import clocks
+from lab.workflows.clocks import least_difference_s
+
+MOMENTS = st.floats(min_value=0, max_value=2e9)
+SPANS = st.floats(min_value=0, max_value=1e5)
 
 
 class Shell:
@@ -62,3 +68,17 @@ def test_a_clock_that_stays_late_is_told_and_guests_follow_it(monkeypatch: pytes
 @pytest.mark.parametrize("refused", ["date", "late="])
 def test_a_clock_that_cannot_be_set_is_a_warning(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Shell(refused), [0.1], monkeypatch) == ["brina: the clock was not set: the agent is silent"]
+
+
+@given(before_s=MOMENTS, took_s=SPANS, place=st.floats(min_value=0, max_value=1))
+def test_a_late_answer_is_no_difference(before_s: float, took_s: float, place: float) -> None:
+    after_s = before_s + took_s
+    shown_s = min(after_s, before_s + place * took_s)
+    assert least_difference_s(shown_s, before_s, after_s) == 0
+
+
+@given(before_s=MOMENTS, took_s=SPANS, away_s=SPANS)
+def test_a_difference_is_never_made_greater(before_s: float, took_s: float, away_s: float) -> None:
+    after_s = before_s + took_s
+    for shown_s in (before_s - away_s, after_s + away_s):
+        assert least_difference_s(shown_s, before_s, after_s) == pytest.approx(away_s, abs=1e-6)

@@ -11,6 +11,9 @@ _STOPPED_GONE = "no process of the cluster, of libvirt or of a guest is in state
 _PIDS = {
     "corosync": "pidof -s corosync",
     "pacemakerd": "pidof -s pacemakerd",
+    "pacemaker-controld": "pidof -s pacemaker-controld",
+    "pacemaker-execd": "pidof -s pacemaker-execd",
+    "pacemaker-fenced": "pidof -s pacemaker-fenced",
     "libvirtd": "pidof -s libvirtd",
     "qemu": "cat /run/libvirt/qemu/@GUEST@.pid",
 }
@@ -136,6 +139,34 @@ PROCESS_FAULTS = (
         "pacemakerd",
         "Its daemons work on without their parent; only who watches it notices.",
         "Nothing moves.",
+        fences=False,
+    ),
+    _killed(
+        "pacemaker-controld",
+        "controld",
+        "The controller speaks for its node; when it is born again the node joins again.",
+        "Pacemaker's parent starts another one; the node leaves and joins, and its guests run on.",
+        fences=False,
+    ),
+    _stopped(
+        "pacemaker-controld",
+        "controld",
+        "A node whose controller hears nothing is a member for Corosync and deaf for the cluster.",
+        "Guests run on; what the cluster asks of the node is not done until the controller goes on or is replaced.",
+        fences=False,
+    ),
+    _killed(
+        "pacemaker-execd",
+        "execd",
+        "Who runs the agents is replaced, and asks about everything anew.",
+        "Pacemaker's parent starts another one, the controller connects again, and the guests run on.",
+        fences=False,
+    ),
+    _killed(
+        "pacemaker-fenced",
+        "fenced",
+        "Fencing has a daemon of its own on every node, which can fail like any other.",
+        "Pacemaker's parent starts another one, and the fence devices are registered again; nothing moves.",
         fences=False,
     ),
     _killed(

@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MARK = "==== "
+#: Name of a trace that is confirmed and undone in its own way: the look may be late by seconds, and so might a setting.
+CLOCK = "clock"
+#: Clocks that differ by less are taken for the same.
+CLOCK_TOLERANCE_S = 8
 #: So many turns of a fifth of a second are waited for a look that hangs.
 LOOK_TURNS = 200
 
@@ -22,7 +26,7 @@ class Trace:
         name: of the trace.
         what: it, in words for a person.
         look: shell that prints a line for each that is there, and nothing otherwise.
-        undo: shell that removes all of them, whatever their number.
+        undo: shell that removes all of them, whatever their number; empty for the clock.
         needs_key: whether the undoing script reads the lab's authkey from its standard input.
     """
 
@@ -64,6 +68,13 @@ _PAUSED = (
     "for guest in $(virsh list --state-paused --name); do reason=$(virsh domstate --reason $guest)\n"
     'case $reason in *migrat*|*"starting up"*) ;; *) echo $guest $reason;; esac; done'
 )
+#: adjtimex(2), without and with ADJ_TICK. As long as chrony runs the tick is its own: it slews by up to 8 in 100.
+_TICK = "import ctypes, struct; timex = ctypes.create_string_buffer(208); adjtimex = ctypes.CDLL(None).adjtimex"
+_TICK_SHOWN = f"""systemctl -q is-active chrony || python3 -c '{_TICK}
+adjtimex(timex); tick = struct.unpack_from("q", timex, 88)[0]
+abs(tick - 10000) < 20 or print("a tick of", tick, "microseconds")'"""
+_TICK_SET = f"""python3 -c '{_TICK}
+struct.pack_into("I", timex, 0, 0x4000); struct.pack_into("q", timex, 88, 10000); adjtimex(timex)'"""
 _FILLERS = "ls -d /var/tmp/lab-fault-filler* @MOUNT@/lab-fault-filler*"
 _SERVICES = (
     "for unit in chrony libvirtd.socket corosync pacemaker; do state=$(systemctl is-active $unit)\n"
@@ -116,11 +127,12 @@ TRACES = (
         "sed -n 's/^ *\\(@MINOR@: .* ds:Diskless.*\\)/\\1/p' /proc/drbd",
         "drbdadm attach @RESOURCE@",
     ),
+    Trace("tick", "the clock is told to run fast or slow", _TICK_SHOWN, _TICK_SET),
     Trace(
-        "clock",
+        CLOCK,
         "the clock is not that of the host",
-        'away=$(($(date +%s) - @NOW@)); test ${away#-} -lt 8 || echo "$away s"',
-        "date -s @@NOW@",
+        f'away=$(($(date +%s) - @NOW@)); test ${{away#-}} -lt {CLOCK_TOLERANCE_S} || echo "$away s"',
+        "",
     ),
     Trace(
         "authkey",
