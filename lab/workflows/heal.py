@@ -27,6 +27,8 @@ REACHABLE_LIMIT_S = 120.0
 HEALTHY_LIMIT_S = 300.0
 #: A guest that runs and is silent for so many looks in a row, on a healthy cluster, hangs.
 SILENT_LOOKS = 3
+#: DRBD that is just coming up stands alone for a moment, before it is told to connect; split is what stays so.
+PARTED_LOOKS = 3
 
 
 def heal(options: Options, discard: str = "") -> Outcome:
@@ -209,14 +211,19 @@ def _until_healthy(stage: Stage, discard: str) -> list[str]:
     """Wait for health; what comes up meanwhile is undone as well, and failures that are over are cleaned up."""
     session, done = stage.session, list[str]()
     seen: list[observe.Look] = []
+    parted_looks = 0
 
     def healthy() -> bool:
+        nonlocal parted_looks
         seen[:] = [observe.look(session)]
         problems = seen[-1].problems(session.lab)
         if not problems:
             return True
-        if parted(_devices(seen[-1].nodes, session.lab.storage.minor)):
-            done.append(split_brain.resolve(session, discard))
+        is_parted = parted(_devices(seen[-1].nodes, session.lab.storage.minor))
+        parted_looks = parted_looks + 1 if is_parted else 0
+        if is_parted:
+            if parted_looks >= PARTED_LOOKS:
+                done.append(split_brain.resolve(session, discard))
         elif all(problem.startswith("failed action") for problem in problems) or _failed(seen[-1]):
             _clean_up(stage, seen[-1])
         else:

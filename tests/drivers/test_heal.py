@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from lab.core.faults.traces import MARK
+from lab.core.parsers.drbd import DrbdDevice
 from lab.doors.process import Result
+from lab.workflows import heal
 from lab.workflows.fault_stage import Stage
 from lab.workflows.heal import look_for_remains, undo_on_nodes
 from tests.drivers.lab_here import ROOT, Recorder, session_here
@@ -76,3 +80,35 @@ def test_a_late_look_is_no_wrong_clock_and_a_wrong_one_is_set(output: str) -> No
     wrong = AHEAD_S[output] > 0
     assert len(done) == (len(session.lab.nodes) if wrong else 0)
     assert any(script.startswith("date -s") for script in recorder.scripts) == wrong
+
+
+def looks_of(connections: list[str]) -> Iterator[Any]:
+    """Looks at a lab, one for each word about DRBD's connection; a connected one is healthy."""
+    for connection in connections:
+        device = DrbdDevice(0, connection, "Secondary", "Unknown", "Consistent", "DUnknown", out_of_sync_kib=4)
+        facts = SimpleNamespace(drbd=SimpleNamespace(device=lambda _minor, found=device: found))
+        problems = [] if connection == "Connected" else [f"DRBD is {connection}"]
+        yield SimpleNamespace(
+            nodes={"brina": facts, "piova": facts}, cluster=None, problems=lambda _lab, found=problems: found
+        )
+
+
+@pytest.mark.parametrize(
+    ("connections", "resolved"),
+    [
+        (["StandAlone", "WFConnection", "StandAlone", "StandAlone", "Connected"], 0),
+        (["StandAlone", "StandAlone", "StandAlone", "Connected"], 1),
+    ],
+    ids=["coming up", "split"],
+)
+def test_drbd_that_is_coming_up_is_not_split(
+    connections: list[str], resolved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looks_of(connections)
+    monkeypatch.setattr(heal.observe, "look", lambda _session: next(looks))
+    monkeypatch.setattr(heal, "undo_on_host", lambda _stage: [])
+    monkeypatch.setattr(heal, "undo_on_nodes", lambda _stage: [])
+    monkeypatch.setattr(heal.split_brain, "resolve", lambda _session, _named: "resolved")
+    session = session_here(Recorder("brina", Path("ssh_config"), ROOT), ROOT)
+    quick = replace(session, lab=replace(session.lab, time_scale=0.01))
+    assert heal._until_healthy(Stage(quick, cast(Any, None)), "") == ["resolved"] * resolved
