@@ -30,7 +30,7 @@ def ssh(options: Options, target: str, command: str) -> int:
         )
     config = options.build / lab.name / "ssh_config"
     if not config.exists():
-        raise LabError(f"there is no lab {lab.name} here", remedy="Build it with ./inv lab.up")
+        raise LabError(f"there is no lab {lab.name} here", remedy=f"Build it with {options.up_command}")
     words = ["-t"] if not command and sys.stdin.isatty() else []
     argv = [*Shell(host, config, ROOT).argv(*words), *(["--", command] if command else [])]
     return hand_over(argv, cwd=ROOT)

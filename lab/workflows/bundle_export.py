@@ -64,7 +64,7 @@ def export(options: Options, file: str, save: str = "") -> Outcome:
             paused_s, source, size = _of_a_lab(options, hypervisor, target, save)
         else:
             with files.locked(folder / "lock", busy=f"another run is working on the lab {lab.name}"):
-                source = _of_kept(lab, save)
+                source = _of_kept(options, lab, save)
                 reporter = open_reporter(options.build, "", "export")
                 try:
                     _require_same_build(source, options, reporter)
@@ -103,10 +103,12 @@ def _target(file: str) -> Path:
     return target
 
 
-def _of_kept(lab: Lab, save: str) -> _Source:
+def _of_kept(options: Options, lab: Lab, save: str) -> _Source:
     kept, secrets = kept_saves.find(lab.name), kept_saves.secrets_of(lab)
     if kept is None or secrets is None:
-        raise LabError(f"there is no lab {lab.name} here, and no save is kept", remedy="Build it with ./inv lab.up")
+        raise LabError(
+            f"there is no lab {lab.name} here, and no save is kept", remedy=f"Build it with {options.up_command}"
+        )
     keys.mask_secrets(secrets)
     return _Source(lab, _chosen(kept, save or kept.save), secrets)
 

@@ -30,7 +30,9 @@ def halt(options: Options) -> Outcome:
         hypervisor = Hypervisor()
         try:
             if not hypervisor.owned_domains(session.lab.name):
-                raise LabError(f"there is no lab {session.lab.name} here", remedy="Build it with ./inv lab.up")
+                raise LabError(
+                    f"there is no lab {session.lab.name} here", remedy=f"Build it with {session.options.up_command}"
+                )
             clean = _halt(session, hypervisor)
         finally:
             hypervisor.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,18 @@ class Options:
     secrets: Path | None = None
     build: Path = ROOT / "build"
     driver: Driver | Literal[""] = ""
+
+    @property
+    def up_command(self) -> str:
+        """The command that builds this lab, for remedies."""
+        given = [] if self.topology == TOPOLOGIES / "two-node.yaml" else ["-t", _short(self.topology)]
+        given += ["--name", self.name] if self.name else []
+        return shlex.join(["./inv", "lab.up", *given])
+
+
+def _short(topology: Path) -> str:
+    """A topology as it would be typed."""
+    return topology.stem if topology.parent == TOPOLOGIES and topology.suffix == ".yaml" else str(topology)
 
 
 def resolve_topology(text: str) -> Path:

@@ -42,6 +42,8 @@ def _note_wish(options: Options) -> Accelerator:
             renewing.want(folder)
         return "kvm" if kept_state(folder).get("accelerator") == "kvm" else "tcg"
     if kept is None:
-        raise LabError(f"there is no lab {name} here", remedy="Build it with ./inv lab.up: its secrets will be new")
+        raise LabError(
+            f"there is no lab {name} here", remedy=f"Build it with {options.up_command}: its secrets will be new"
+        )
     kept_saves.want_renewal(name)
     return "kvm" if kept.note.accelerator == "kvm" else "tcg"

@@ -141,7 +141,7 @@ def open_session(
     else:
         found = keys.load_secrets(folder / "secrets", lab)
         if found is None:
-            raise LabError(f"there is no lab {lab.name} here", remedy="Build it with ./inv lab.up")
+            raise LabError(f"there is no lab {lab.name} here", remedy=f"Build it with {options.up_command}")
         keys.mask_secrets(found)
         secrets = found
     reporter = open_reporter(options.build, lab.name, verb)

@@ -14,6 +14,7 @@ from lab.core.errors import LabError
 from lab.core.kept import Kept
 from lab.core.outcome import Outcome
 from lab.core.saves import READY, Note, Save, require_name
+from lab.core.service_result import ProbeResult
 from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers import fencing, kept_saves, snapshots
@@ -167,7 +168,7 @@ def load(options: Options, name: str) -> Outcome:
             pending.end(session)
         loaded_s = now_s() - started_s
         host_side.ensure_fencing(session)
-        served_s = wait_back(session) - started_s
+        served_s = wait_back(session)[0] - started_s
         seconds = now_s() - started_s
         return Outcome(
             f"Lab {session.lab.name} is back at {name}: loaded after {loaded_s:.1f} s, "
@@ -197,19 +198,25 @@ def _usable(session: Session, hypervisor: Hypervisor, name: str) -> Save:
     return found[name]
 
 
-def wait_back(session: Session) -> float:
+def wait_back(session: Session, *, thorough: bool = False) -> tuple[float, list[ProbeResult]]:
     """Set the clocks of nodes that have just been loaded, and wait until the lab is healthy and serves.
 
+    Args:
+        session: the lab.
+        thorough: ask the services thoroughly as soon as all have answered, while health is still waited for.
+
     Returns:
-        The moment at which the last service had answered a client, on the clock of :func:`lab.doors.clock.now_s`.
+        The moment at which the last service had answered a client, on the clock of :func:`lab.doors.clock.now_s`, and
+        what the last questions found.
     """
 
-    def served() -> float:
-        serving.wait_quickly_served(session)
-        return now_s()
+    def served() -> tuple[float, list[ProbeResult]]:
+        quickly = serving.wait_quickly_served(session)
+        served_s = now_s()
+        return served_s, serving.ask(session, thorough=True) if thorough else quickly
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        served_s = pool.submit(served)
+        answered = pool.submit(served)
         others: list[Future[Any]] = [
             pool.submit(clocks.set_clocks, session),
             pool.submit(observe.wait_healthy, session),
@@ -217,7 +224,7 @@ def wait_back(session: Session) -> float:
         ]
     for future in others:
         future.result()
-    return served_s.result()
+    return answered.result()
 
 
 # Listing and forgetting

@@ -30,7 +30,9 @@ def status(options: Options) -> Outcome:
             hypervisor.close()
         states = {domain.node: domain.state for domain in domains}
         if not states:
-            raise LabError(f"there is no lab {session.lab.name} here", remedy="Build it with ./inv lab.up")
+            raise LabError(
+                f"there is no lab {session.lab.name} here", remedy=f"Build it with {session.options.up_command}"
+            )
         on = "running" in states.values()
         look = observe.look(session) if on else observe.Look(dict.fromkeys(session.lab.node_names))
         answers = serving.ask(session, thorough=False) if on else []

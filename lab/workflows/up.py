@@ -123,8 +123,7 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
         and keeping.can_start(session, hypervisor, tree, kept)
         and keeping.start(session, hypervisor, tree, kept)
     ):
-        snapshot.wait_back(session)
-        answers = serving.ask(session, thorough=True)
+        _, answers = snapshot.wait_back(session, thorough=True)
         if not all_served(answers):
             answers = serving.wait_served(session)
         if save:
