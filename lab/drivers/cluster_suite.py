@@ -20,6 +20,8 @@ from lab.doors import files
 from lab.doors.process import Result, follow
 
 LIST_LIMIT_S = 60.0
+#: So long a connection outlives its last command.
+PERSIST_S = 20
 HOSTS = Path("/etc/hosts")
 LAID_OVER = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
 
@@ -96,8 +98,12 @@ def laid_out(source: Path, target: Path, *, addresses: Mapping[str, str], ssh_co
         tree[f"cts/{name}"] = cts.filled(text).encode()
     own = HOSTS.read_text(encoding="utf-8")
     tree["hosts"] = cts.hosts_file(own, addresses, socket.gethostname()).encode()
-    # A kept connection to a node that is fenced would be waited for in vain.
-    words = ["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none"]
+    # A handshake costs an emulated node a second, and the suite asks by the hundred. It has connections of its own, by
+    # its own ServerAliveInterval: one to a node that is fenced is given up after 15 s.
+    # A socket's path has to be short, so it is relative, as in the configuration.
+    socket_path = os.path.relpath(ssh_config.parent / "ssh-cts-%n", ssh_root)
+    kept = ("-o", f"ControlPath={socket_path}", "-o", f"ControlPersist={PERSIST_S}")
+    words = ["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", "-o", "ControlMaster=auto", *kept]
     search = os.environ.get("PATH", os.defpath)
     script = f'#!/bin/sh\ncd {shlex.quote(str(ssh_root))} && PATH={shlex.quote(search)} exec {shlex.join(words)} "$@"\n'
     files.write_tree(target, tree, lambda _name: False)
