@@ -55,6 +55,8 @@ class Software:
         sets: ways to write the set ``MS_DRBD`` that its crmsh and Pacemaker take.
         role_words: what crmsh and Pacemaker call the two roles of a clone.
         old_crm: whether crmsh is so old that ids are written ``$id=...`` and orders by score.
+        delay_by_node: whether the delay of a fence device is told per node (since Pacemaker 2.1.2; 2.1.5 takes a plain
+            one, too, and logs an error each time: daemons/fenced/fenced_commands.c, get_action_delay_base).
         fencing: whether the lab's fencing was provided for.
         layers: folders below ``cloudinit/`` whose ``nodes/`` and seed templates come over the common ones, in order.
         without: common files of nodes, by the beginning of their path, that mean nothing there or cannot work there.
@@ -69,6 +71,7 @@ class Software:
     sets: tuple[DrbdSet, ...] = ("clone", "ms")
     role_words: tuple[str, str] = ("Promoted", "Unpromoted")
     old_crm: bool = False
+    delay_by_node: bool = True
     fencing: bool = True
     layers: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -101,6 +104,7 @@ _TRUSTY = Software(
     sets=("ms",),
     role_words=("Master", "Slave"),
     old_crm=True,
+    delay_by_node=False,
     fencing=False,
     layers=("ubuntu", "ubuntu-14.04"),
     without=(
@@ -128,8 +132,8 @@ _TRUSTY = Software(
 
 #: By the key ``system`` of an image, with the suite for Debian.
 RELEASES = {
-    # Pacemaker 2.0 does not know the words Promoted and Unpromoted yet.
-    "debian-bullseye": Software("Debian 11", role_words=("Master", "Slave")),
+    # Pacemaker 2.0 does not know the words Promoted and Unpromoted yet, nor delays per node.
+    "debian-bullseye": Software("Debian 11", role_words=("Master", "Slave"), delay_by_node=False),
     "debian-bookworm": Software("Debian 12"),
     # Pacemaker 3.0 refuses the element "master" that crmsh makes of "ms".
     "debian-trixie": Software("Debian 13", sets=("clone",)),

@@ -46,6 +46,16 @@ def test_roles_of_debian_11_are_those_of_pacemaker_2_0() -> None:
     assert "Promoted" not in text
 
 
+def test_a_delay_of_fencing_is_told_per_node_where_pacemaker_knows_that() -> None:
+    """2.1.5 logs an error at every fencing with a plain one; 2.0.5 of Debian 11 knows no other."""
+    lab = example_lab()
+    for suite, text in (("bullseye", "pcmk_delay_base=3s "), ("bookworm", 'pcmk_delay_base="brina:3s" ')):
+        image = replace(lab.nodes[0].image, suite=suite)
+        told = replace(lab, nodes=tuple(replace(node, image=image) for node in lab.nodes))
+        assert rendered(told)["cluster/cib.crm"].decode().count("pcmk_delay_base") == 1
+        assert text in rendered(told)["cluster/cib.crm"].decode()
+
+
 def test_ubuntu_with_systemd_has_what_debian_has_but_for_network_and_resolver() -> None:
     lab = lab_of("two-node")
     image = ImageSource(file="/a", sha256="0" * 64, system="ubuntu-24.04")

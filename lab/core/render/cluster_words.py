@@ -39,5 +39,6 @@ def software_values(lab: Lab) -> dict[str, Any]:
             "autoset": not software.old_crm,
             # Its Python is too old for the script that asks them.
             "asks_guests": not software.old_crm,
+            "delay_by_node": software.delay_by_node,
         },
     }
