@@ -14,6 +14,7 @@ from lab.core.proof.apt_sources import source_entries
 from lab.core.proof.cases import Case, junit_text, proven, told
 from lab.core.proof.cts import (
     BAD_NEWS,
+    EXPLAINED_NEWS,
     WHOLE,
     filled,
     hosts_file,
@@ -91,6 +92,23 @@ def test_failures_setups_audits_and_bad_news_are_told_where_they_happened() -> N
     bad = next(case for case in cases if case.name == BAD_NEWS)
     assert bad.lines[0].startswith("Standby: Nov 25 22:00:10 brina pacemaker-controld")
     assert not proven(cases)
+
+
+#: As the suite printed it of a lab: a node that came back; and one with another configuration.
+OLDER = (
+    "Nov 27 13:06:06 piova pacemaker-based[2667]:  notice: Local CIB 0.6.130.133a73d9bf553f2d35b117cf0f1813df "
+    "differs from brina: 0.6.0.7d579b05ed833a1e91bdcaa0cbc1aa12 0x563775676900"
+)
+OTHER = OLDER.replace("0.6.0.", "0.7.0.")
+
+
+@pytest.mark.parametrize(("line", "verdict"), [(OLDER, "passed"), (OTHER, "failed")], ids=["older", "another"])
+def test_bad_news_that_are_explained_are_told_apart(line: str, verdict: str) -> None:
+    text = recorded("good").replace("\tOverall Results", f"\tBadNews: {line}\nNov 25 22:05:43\tOverall Results")
+    cases = parse_log(text, 0)
+    assert verdicts(cases)[BAD_NEWS] == verdict
+    explained = [case for case in cases if case.name == EXPLAINED_NEWS]
+    assert [(case.verdict, len(case.lines)) for case in explained] == ([("skipped", 1)] if line == OLDER else [])
 
 
 def test_an_exception_of_the_suite_fails_the_test_that_ran() -> None:
