@@ -87,7 +87,7 @@ def laid_out(source: Path, target: Path, *, addresses: Mapping[str, str], ssh_co
         LabError: the source has no such suite.
     """
     origin = source / "cts" / "lab"
-    tree = {f"cts/{path.name}": path.read_bytes() for path in origin.glob("*.py")}
+    tree = {f"cts/{path.name}": cts.at_home(path.read_text(encoding="utf-8")).encode() for path in origin.glob("*.py")}
     for name in cts.TEMPLATES:
         try:
             text = (origin / f"{name}.in").read_text(encoding="utf-8")

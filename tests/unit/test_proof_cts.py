@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lab.core.proof.cts import (
     BAD_NEWS,
     EXPLAINED_NEWS,
     WHOLE,
+    at_home,
     filled,
     hosts_file,
     left_out_cases,
@@ -102,13 +104,29 @@ OLDER = (
 OTHER = OLDER.replace("0.6.0.", "0.7.0.")
 
 
-@pytest.mark.parametrize(("line", "verdict"), [(OLDER, "passed"), (OTHER, "failed")], ids=["older", "another"])
+ZOMBIE = (
+    "Nov 27 13:44:23 brina pacemakerd[10144]:  error: Could not get executable for PID 10147: No such file or directory"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [(OLDER, "passed"), (ZOMBIE, "passed"), (OTHER, "failed")],
+    ids=["older", "ended", "another"],
+)
 def test_bad_news_that_are_explained_are_told_apart(line: str, verdict: str) -> None:
     text = recorded("good").replace("\tOverall Results", f"\tBadNews: {line}\nNov 25 22:05:43\tOverall Results")
     cases = parse_log(text, 0)
     assert verdicts(cases)[BAD_NEWS] == verdict
     explained = [case for case in cases if case.name == EXPLAINED_NEWS]
-    assert [(case.verdict, len(case.lines)) for case in explained] == ([("skipped", 1)] if line == OLDER else [])
+    assert [(case.verdict, len(case.lines)) for case in explained] == ([("skipped", 1)] if verdict == "passed" else [])
+
+
+def test_a_resource_is_asked_for_by_what_is_on_the_nodes() -> None:
+    line = '"RscRunning"     : CTSvars.CRM_DAEMON_DIR + "/cts-exec-helper -R -r %s",'
+    command = ast.literal_eval("{" + at_home(line) + "}")["RscRunning"] % "VM_1"
+    assert command == "crm_resource --force-check -r VM_1 2>&1 | grep -q 'returned [08] ('"
+    assert at_home("another line") == "another line"
 
 
 def test_an_exception_of_the_suite_fails_the_test_that_ran() -> None:

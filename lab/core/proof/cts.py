@@ -35,6 +35,12 @@ VALUES = {
     "PCMK__COROSYNC_CONF": "/etc/corosync/corosync.conf",
 }
 TEMPLATES = ("CTSlab.py", "CTSvars.py")
+#: Its question whether a resource runs on a node asks a program that no Debian package has; the resource's own agent is
+#: asked instead, which is what that program does (daemons/execd/cts-exec-helper.c). 8 is a promoted one.
+RUNNING = (
+    'CTSvars.CRM_DAEMON_DIR + "/cts-exec-helper -R -r %s"',
+    """"crm_resource --force-check -r %s 2>&1 | grep -q 'returned [08] ('\"""",
+)
 #: Safe for OCFS2 and DRBD, each test once, with fencing.
 FLAGS = ("--no-unsafe-tests", "--no-loop-tests")
 #: Kinds of tests that are left out or not switched on, with the option that shows them in a list.
@@ -55,6 +61,10 @@ EXPLAINED = (
         "a node that was switched off comes back with the state of its disk; its peer asks for all digests after 5 s "
         "without a change (daemons/based/based_callbacks.c, process_ping_reply) and sends its own; emulated nodes take "
         "longer than these 5 s to join",
+    ),
+    (
+        re.compile(r"pacemakerd\[\d+\]:\s+error: Could not get executable for PID \d+: No such file or directory"),
+        "pacemakerd looked at a daemon that had ended and was not waited for yet (lib/common/pid.c, pcmk__pid_active)",
     ),
 )
 
@@ -85,6 +95,11 @@ def filled(text: str) -> str:
         return VALUES[match[1]]
 
     return re.sub(r"@([A-Za-z_]+)@", value, text)
+
+
+def at_home(text: str) -> str:
+    """A file of the suite, with the programs that Debian's nodes have."""
+    return text.replace(*RUNNING)
 
 
 def run_arguments(nodes: Sequence[str], tests: Sequence[str], output: str) -> tuple[str, ...]:
