@@ -107,12 +107,16 @@ OTHER = OLDER.replace("0.6.0.", "0.7.0.")
 ZOMBIE = (
     "Nov 27 13:44:23 brina pacemakerd[10144]:  error: Could not get executable for PID 10147: No such file or directory"
 )
+GONE = (
+    "Nov 27 13:54:21 piova VirtualDomain(VM_1)[1934]: ERROR: Virtual domain passata has unknown status "
+    "\"error: domain not found: no domain with matching uuid 'e2004715-7785-586d-817f-6df515c7a49b' (passata)\"!"
+)
 
 
 @pytest.mark.parametrize(
     ("line", "verdict"),
-    [(OLDER, "passed"), (ZOMBIE, "passed"), (OTHER, "failed")],
-    ids=["older", "ended", "another"],
+    [(OLDER, "passed"), (ZOMBIE, "passed"), (GONE, "passed"), (OTHER, "failed")],
+    ids=["older", "ended", "stopped", "another"],
 )
 def test_bad_news_that_are_explained_are_told_apart(line: str, verdict: str) -> None:
     text = recorded("good").replace("\tOverall Results", f"\tBadNews: {line}\nNov 25 22:05:43\tOverall Results")

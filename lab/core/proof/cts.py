@@ -58,13 +58,20 @@ EXPLAINED = (
     (
         # The same configuration, without the changes of state that are kept in memory only.
         re.compile(r"Local CIB (?P<epochs>\d+\.\d+)\.\d+\.\S+ differs from \S+ (?P=epochs)\.0\."),
-        "a node that was switched off comes back with the state of its disk; its peer asks for all digests after 5 s "
+        "a node that starts has the state that is on its disk; its peer asks for all digests after 5 s "
         "without a change (daemons/based/based_callbacks.c, process_ping_reply) and sends its own; emulated nodes take "
         "longer than these 5 s to join",
     ),
     (
         re.compile(r"pacemakerd\[\d+\]:\s+error: Could not get executable for PID \d+: No such file or directory"),
         "pacemakerd looked at a daemon that had ended and was not waited for yet (lib/common/pid.c, pcmk__pid_active)",
+    ),
+    (
+        re.compile(
+            r"VirtualDomain\(\w+\)\[\d+\]: ERROR: .* unknown status \"error: domain not found: no domain with matching"
+        ),
+        "a guest ended while the agent that stopped it asked for its state; the agent asks again "
+        "(resource-agents, heartbeat/VirtualDomain, VirtualDomain_status)",
     ),
 )
 
