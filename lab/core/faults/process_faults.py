@@ -43,7 +43,16 @@ def _killing(program: str) -> Script:
     )
 
 
-def _killed(program: str, name: str, teaches: str, expected: str, *, fences: bool, quick: bool = False) -> Fault:
+def _killed(
+    program: str,
+    name: str,
+    teaches: str,
+    expected: str,
+    *,
+    fences: bool,
+    quick: bool = False,
+    undo: str = "what does not start again by itself is started, failures are cleaned up",
+) -> Fault:
     return Fault(
         f"kill-{name}",
         "process",
@@ -53,7 +62,7 @@ def _killed(program: str, name: str, teaches: str, expected: str, *, fences: boo
         summary=f"SIGKILL to {'the QEMU of a guest' if program == 'qemu' else program} on the node.",
         teaches=teaches,
         expected=expected,
-        undo="what does not start again by itself is started, failures are cleaned up",
+        undo=undo,
         proof="the process that was killed is no longer there",
         absence="the services of the node are active and nothing failed is noted",
         hold_s=15,
@@ -111,6 +120,8 @@ _HANGING = Fault(
     ),
 )
 
+_WRITTEN_AGAIN = "the attribute daemon is told to write what it holds (attrd_updater -R)"
+
 PROCESS_FAULTS = (
     _killed(
         "corosync",
@@ -144,9 +155,11 @@ PROCESS_FAULTS = (
     _killed(
         "pacemaker-controld",
         "controld",
-        "The controller speaks for its node; when it is born again the node joins again.",
-        "Pacemaker's parent starts another one; the node leaves and joins, and its guests run on.",
+        "The controller speaks for its node: with it go the node's attributes, and with these DRBD's right to lead.",
+        "Another one is started and the node joins again; its storage is demoted and its guests leave, until the "
+        "attributes are written again, which Pacemaker 2.1.5 does not do by itself.",
         fences=False,
+        undo=_WRITTEN_AGAIN,
     ),
     _stopped(
         "pacemaker-controld",
@@ -158,9 +171,10 @@ PROCESS_FAULTS = (
     _killed(
         "pacemaker-execd",
         "execd",
-        "Who runs the agents is replaced, and asks about everything anew.",
-        "Pacemaker's parent starts another one, the controller connects again, and the guests run on.",
+        "A controller that has lost the hands which run its agents gives up, too.",
+        "Both are started anew, and the node joins again; then as after kill-controld.",
         fences=False,
+        undo=_WRITTEN_AGAIN,
     ),
     _killed(
         "pacemaker-fenced",

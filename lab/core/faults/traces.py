@@ -76,6 +76,13 @@ abs(tick - 10000) < 20 or print("a tick of", tick, "microseconds")'"""
 _TICK_SET = f"""python3 -c '{_TICK}
 struct.pack_into("I", timex, 0, 0x4000); struct.pack_into("q", timex, 88, 10000); adjtimex(timex)'"""
 _FILLERS = "ls -d /var/tmp/lab-fault-filler* @MOUNT@/lab-fault-filler*"
+#: When a node's controller is lost, its peer takes the node's attributes out of the configuration; the attribute daemon
+#: of Pacemaker 2.1.5 goes on holding them and writes only what changes, so DRBD is never promoted there again.
+_LOST_SCORE = (
+    "held=$(attrd_updater -Q -n master-DRBD -N $(uname -n)) && "
+    "! cibadmin -Q --xpath \"//node_state[@uname='$(uname -n)']//nvpair[@name='master-DRBD']\" > /dev/null && "
+    "echo $held"
+)
 _SERVICES = (
     "for unit in chrony libvirtd.socket corosync pacemaker; do state=$(systemctl is-active $unit)\n"
     'case $state in active|activating|reloading) ;; *) echo "$unit $state";; esac; done'
@@ -154,6 +161,12 @@ TRACES = (
         "the cluster is told to run nothing",
         "crm_attribute -t crm_config -n stop-all-resources -G -q -d false | grep -x true",
         "crm_attribute -t crm_config -n stop-all-resources -v false",
+    ),
+    Trace(
+        "lost score",
+        "DRBD's score for promotion is held by the attribute daemon and not in the configuration",
+        _LOST_SCORE,
+        "attrd_updater -R",
     ),
     Trace(
         "standby",
