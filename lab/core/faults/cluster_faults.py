@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from lab.core.faults.fault import Amount, Fault, Script
+from lab.core.faults.traces import CLOCK_TOLERANCE_S, tick_set
 
-#: ADJ_TICK of adjtimex(2): how many microseconds each of the kernel's hundred ticks of a second is worth, 10 000 when
-#: it tells the truth. The structure's field is at byte 88 on 64-bit machines.
-_TICK = "import ctypes, struct; timex = ctypes.create_string_buffer(208)"
-_SET_TICK = f"""python3 -c '{_TICK}; struct.pack_into("I", timex, 0, 0x4000); struct.pack_into("q", timex, 88, %s)
-raise SystemExit(ctypes.CDLL(None).adjtimex(timex) < 0)'"""
 #: The raw clock is the only one that adjtimex leaves alone.
 _GAINED = """clocks() { python3 -c 'import time; print(time.time(), time.clock_gettime(time.CLOCK_MONOTONIC_RAW))'; }
 set -- $(clocks) $(sleep 4; clocks)
@@ -28,7 +24,7 @@ CLUSTER_FAULTS = (
         expected="Nothing moves and nobody is fenced.",
         undo="the clock is set by that of the host, and chrony is started",
         proof="the node's clock is away from the host's by so much",
-        absence="the clocks of nodes and host differ by less than 5 s",
+        absence=f"the clocks of nodes and host differ by less than {CLOCK_TOLERANCE_S} s",
         hold_s=10,
         script=Script(
             inject='systemctl stop chrony; date -s "@$(($(date +%s) + @AMOUNT@))" > /dev/null',
@@ -51,10 +47,10 @@ CLUSTER_FAULTS = (
         expected="Nothing moves and nobody is fenced, as long as what is lost of a time-out is less than its slack.",
         undo="the kernel's tick is set to 10 000 microseconds, the clock by that of the host, and chrony is started",
         proof="within four seconds the clock gains at least half of the amount on the raw clock of the hardware",
-        absence="the kernel's tick is 10 000 microseconds, and clocks of node and host differ by less than 5 s",
+        absence=f"the kernel's tick is 10 000 microseconds, and clocks differ by less than {CLOCK_TOLERANCE_S} s",
         hold_s=20,
         script=Script(
-            inject="systemctl stop chrony; " + _SET_TICK % "10000 + 10 * @AMOUNT@",
+            inject=f"systemctl stop chrony; {tick_set('10000 + 10 * @AMOUNT@')}",
             proof=_GAINED,
         ),
         amount=Amount("ms in each second", 50, 5, 100),

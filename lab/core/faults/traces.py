@@ -68,13 +68,22 @@ _PAUSED = (
     "for guest in $(virsh list --state-paused --name); do reason=$(virsh domstate --reason $guest)\n"
     'case $reason in *migrat*|*"starting up"*) ;; *) echo $guest $reason;; esac; done'
 )
-#: adjtimex(2), without and with ADJ_TICK. As long as chrony runs the tick is its own: it slews by up to 8 in 100.
+#: adjtimex(2), without and with ADJ_TICK: how many microseconds each of the kernel's hundred ticks of a second is
+#: worth, 10 000 when it tells the truth. The structure's field is at byte 88 on 64-bit machines. As long as chrony runs
+#: the tick is its own: it slews by up to 8 in 100.
 _TICK = "import ctypes, struct; timex = ctypes.create_string_buffer(208); adjtimex = ctypes.CDLL(None).adjtimex"
 _TICK_SHOWN = f"""systemctl -q is-active chrony || python3 -c '{_TICK}
 adjtimex(timex); tick = struct.unpack_from("q", timex, 88)[0]
 abs(tick - 10000) < 20 or print("a tick of", tick, "microseconds")'"""
-_TICK_SET = f"""python3 -c '{_TICK}
-struct.pack_into("I", timex, 0, 0x4000); struct.pack_into("q", timex, 88, 10000); adjtimex(timex)'"""
+
+
+def tick_set(microseconds: str) -> str:
+    """Shell that sets the kernel's tick; ``microseconds`` is an expression of Python."""
+    return f"""python3 -c '{_TICK}
+struct.pack_into("I", timex, 0, 0x4000); struct.pack_into("q", timex, 88, {microseconds})
+raise SystemExit(adjtimex(timex) < 0)'"""
+
+
 _FILLERS = "ls -d /var/tmp/lab-fault-filler* @MOUNT@/lab-fault-filler*"
 #: When a node's controller is lost, its peer takes the node's attributes out of the configuration; the attribute daemon
 #: of Pacemaker 2.1.5 goes on holding them and writes only what changes, so DRBD is never promoted there again.
@@ -134,7 +143,7 @@ TRACES = (
         "sed -n 's/^ *\\(@MINOR@: .* ds:Diskless.*\\)/\\1/p' /proc/drbd",
         "drbdadm attach @RESOURCE@",
     ),
-    Trace("tick", "the clock is told to run fast or slow", _TICK_SHOWN, _TICK_SET),
+    Trace("tick", "the clock is told to run fast or slow", _TICK_SHOWN, tick_set("10000")),
     Trace(
         CLOCK,
         "the clock is not that of the host",
