@@ -15,9 +15,11 @@ from lab.core.schema import json_schema
 from tasks import namespace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+TOPOLOGIES = (ROOT / "docs/topologies.md").read_text(encoding="utf-8")
+FAULT_PAGE = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
 #: Defaults that the schema leaves open because they follow from something else.
 WORDED = {"none", "required", "empty", "from the pool", "the five built in", "guest-SERVICE"}
 
@@ -49,7 +51,7 @@ def leaf_or_section(schema: dict[str, Any], part: dict[str, Any], path: str) -> 
 def test_the_table_of_topology_keys_is_that_of_the_schema() -> None:
     schema = json.loads(json_schema())
     known = dict(leaves(schema, schema, ""))
-    table = {row[0].strip("`"): row[1].strip("`") for row in rows(README, "| key | default | meaning |")}
+    table = {row[0].strip("`"): row[1].strip("`") for row in rows(TOPOLOGIES, "| key | default | meaning |")}
     sections = {key for key in table if any(one.startswith(f"{key}.") for one in known)}
     assert known.keys() == table.keys() - sections
     wrong = {
@@ -82,10 +84,25 @@ def test_every_package_has_its_reason(heading: str, file: str, column: int) -> N
     assert wanted <= explained
 
 
+def anchors(path: Path) -> set[str]:
+    """The anchors that the headings of a document make, as on GitHub; what stands in a block of code is no heading."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
-    assert [one for one in targets if "://" not in one and not (ROOT / one).exists()] == []
+    targets = [one for one in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")) if "://" not in one]
+    for file, _, anchor in (one.partition("#") for one in targets):
+        there = path.parent / file if file else path
+        assert there.exists(), file
+        assert not anchor or anchor in anchors(there), f"{file}#{anchor}"
+
+
+def test_every_page_is_in_the_table_of_pages() -> None:
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert pages == {re.findall(r"\]\((.*)\)", row[0])[0] for row in rows(README, "| page | what is on it |")}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -96,5 +113,5 @@ def test_modules_and_folders_that_documents_name_exist(path: Path) -> None:
 
 
 def test_the_table_of_faults_is_that_of_the_catalogue() -> None:
-    table = [(row[0].strip("`"), *row[1:]) for row in rows(README, "| fault | done to | what is done |")]
+    table = [(row[0].strip("`"), *row[1:]) for row in rows(FAULT_PAGE, "| fault | done to | what is done |")]
     assert table == [(fault.name, fault.target, fault.summary, fault.expected) for fault in FAULTS]
