@@ -7,7 +7,7 @@ from dataclasses import replace
 from lab.core import model
 from lab.core.cluster_model import Cluster
 from lab.core.errors import InputError, Problem
-from lab.core.topology_checks import NAMED_SECTIONS, Understood, check, image_name, images_of, subnets
+from lab.core.topology_checks import check, image_name, images_of, subnets
 from lab.core.topology_cluster import ClusterDocument
 from lab.core.topology_document import (
     GuestDocument,
@@ -20,6 +20,7 @@ from lab.core.topology_errors import understand
 from lab.core.topology_measuring import ObjectivesDocument, ProbesDocument
 from lab.core.topology_software import check_software
 from lab.core.topology_switch import vlans_of
+from lab.core.topology_understood import NAMED_SECTIONS, Understood
 from lab.core.topology_values import LAB_NAME
 from lab.core.yaml_text import Path, Reading, read_yaml
 

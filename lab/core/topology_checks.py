@@ -6,8 +6,7 @@ document with many mistakes shows them all at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import IPv4Network
 
@@ -15,8 +14,9 @@ from lab.core.addressing import slot
 from lab.core.errors import Problem
 from lab.core.topology_document import BUILT_IN_IMAGES, GuestDocument, ImageDocument, NetworkDocument, TopologyDocument
 from lab.core.topology_switch import switch_rule
+from lab.core.topology_understood import Understood
 from lab.core.units import shortened
-from lab.core.yaml_text import Path, Reading, dotted
+from lab.core.yaml_text import Path
 
 NODES = 2
 MOST_GUESTS = 8
@@ -31,42 +31,6 @@ STORAGE_FIXED_MIB = 512
 STORAGE_PER_GUEST_MIB = 16
 #: How far the storage disks may differ; DRBD uses the smaller one.
 STORAGE_DIFFERENCE = 0.10
-
-#: Sections whose second level is a name and not a key.
-NAMED_SECTIONS = ("nodes", "guests", "images")
-
-
-@dataclass(frozen=True)
-class Understood:
-    """A document of which everything that was understood is right in form.
-
-    Args:
-        document: the document; what was not understood holds a default.
-        reading: for lines.
-        broken: paths that were not understood.
-        lab_name: name of the lab, empty when not understood.
-        names: per section of named members, the names as they are written, understood or not.
-    """
-
-    document: TopologyDocument
-    reading: Reading
-    broken: frozenset[Path]
-    lab_name: str
-    names: Mapping[str, tuple[str, ...]]
-
-    def sound(self, section: str, *keys: str) -> bool:
-        """Whether these keys of a section (of all its members, where it has members) were understood."""
-        for path in self.broken:
-            if not path or path[0] != section:
-                continue
-            rest = path[2:] if section in NAMED_SECTIONS else path[1:]
-            if not rest or rest[0] in keys:
-                return False
-        return True
-
-    def problem(self, path: Path, message: str, remedy: str) -> Problem:
-        """A problem with the line of its path."""
-        return Problem(dotted(path), message, remedy, self.reading.line(path))
 
 
 def check(understood: Understood) -> list[Problem]:

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lab.core.errors import Problem
-from lab.core.topology_checks import NAMED_SECTIONS, nearest
+from lab.core.topology_checks import nearest
 from lab.core.topology_document import TopologyDocument
 from lab.core.topology_section import Section
+from lab.core.topology_understood import NAMED_SECTIONS
 from lab.core.topology_values import OWN_ERROR
 from lab.core.units import described, shortened
 from lab.core.yaml_text import Path, Reading, dotted

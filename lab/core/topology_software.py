@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from lab.core.errors import Problem
 from lab.core.software import RELEASES, Software, release
-from lab.core.topology_checks import Understood, image_name, images_of
+from lab.core.topology_checks import image_name, images_of
+from lab.core.topology_understood import Understood
 
 
 def check_software(understood: Understood) -> list[Problem]:

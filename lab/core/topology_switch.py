@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from lab.core.addressing import slot, vlan_subnets
 from lab.core.errors import Problem
 from lab.core.topology_document import TopologyDocument
+from lab.core.topology_understood import Understood
 from lab.core.vlan import Vlan
-
-if TYPE_CHECKING:
-    from lab.core.topology_checks import Understood
 
 
 def vlans_of(

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.doors.clock import now_s
-from lab.doors.progress import Step, outcome
+from lab.doors.step import Step, outcome
 
 REFRESH_PER_SECOND = 5
 

@@ -45,7 +45,7 @@ def test_a_fault_shows_and_heals(fault: Fault) -> None:
 
 @pytest.mark.usefixtures("ready_again")
 @pytest.mark.parametrize("fault", [one for one in FAULTS if not one.quick], ids=named)
-def test_a_fault_that_fences_shows_and_heals(fault: Fault) -> None:
+def test_a_heavy_fault_shows_and_heals(fault: Fault) -> None:
     show_and_heal(fault)
 
 
