@@ -101,22 +101,29 @@ def resolve(session: Session, named: str) -> str:
     survivor = next(node for node in session.lab.nodes if node.name != victim.name)
     limit_s = LIMIT_S * session.lab.time_scale
     lost_kib = device.out_of_sync_kib if (device := seen[victim.name]) else 0
-    shell, other = session.shell(victim), session.shell(survivor)
+    other = session.shell(survivor)
     with session.reporter.step(f"{victim.name} takes over the data of {survivor.name}"):
         # Out of the cluster's hands: it would promote what is being overwritten.
         other.succeed("crm_standby --node %s -v on", victim.name, timeout_s=limit_s)
         try:
+            # DRBD of a split node is secondary before the cluster has begun to stop it, and would be stopped later.
+            other.run("crm_resource --wait --timeout %s", str(int(limit_s)), timeout_s=limit_s * 1.5)
             _wait_released(session, victim, limit_s)
-            resource = session.lab.storage.resource
-            # The cluster has taken it down; where it has not, this does nothing.
-            shell.run("drbdadm up %s", resource, timeout_s=limit_s)
-            shell.run("drbdadm disconnect %s", resource, timeout_s=limit_s)
-            shell.succeed("drbdadm connect --discard-my-data %s", resource, timeout_s=limit_s)
-            other.run("drbdadm connect %s", resource, timeout_s=limit_s)
-            _wait_connected(session, limit_s)
+            _discard(session, victim, limit_s)
+            _wait_connected(session, limit_s, victim)
         finally:
             other.run("crm_standby --node %s -D", victim.name, timeout_s=limit_s)
     return f"{victim.name} has taken over the data of {survivor.name}; {lost_kib} KiB of its own are gone"
+
+
+def _discard(session: Session, victim: Node, limit_s: float) -> None:
+    shell, resource = session.shell(victim), session.lab.storage.resource
+    survivor = next(node for node in session.lab.nodes if node.name != victim.name)
+    # The cluster has taken it down; where it has not, this does nothing.
+    shell.run("drbdadm up %s", resource, timeout_s=limit_s)
+    shell.run("drbdadm disconnect %s", resource, timeout_s=limit_s)
+    shell.succeed("drbdadm connect --discard-my-data %s", resource, timeout_s=limit_s)
+    session.shell(survivor).run("drbdadm connect %s", resource, timeout_s=limit_s)
 
 
 def _reconnect(session: Session) -> str:
@@ -125,6 +132,10 @@ def _reconnect(session: Session) -> str:
         session.shell(node).run("drbdadm connect %s", session.lab.storage.resource, timeout_s=limit_s)
     _wait_connected(session, limit_s)
     return "DRBD is told to connect again; neither side had written anything"
+
+
+def _is_down(device: DrbdDevice | None) -> bool:
+    return device is not None and not device.configured
 
 
 def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
@@ -141,9 +152,11 @@ def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
     )
 
 
-def _wait_connected(session: Session, limit_s: float) -> None:
+def _wait_connected(session: Session, limit_s: float, victim: Node | None = None) -> None:
     def connected() -> bool:
         found = devices(session)
+        if victim is not None and _is_down(found[victim.name]):
+            _discard(session, victim, limit_s)
         return all(device is not None and device.connection == "Connected" for device in found.values())
 
     wait_until(
