@@ -290,6 +290,30 @@ def test_the_called_telephone_bears_status_questions_and_new_media_addresses(tmp
         assert played(lambda: ringing.play("answer", "", deadline, once=False), talk) == ""
 
 
+def test_the_called_telephone_bears_acknowledgements_of_what_it_said_again(tmp_path: Path) -> None:
+    """An exchange that is slow hears an answer twice, and acknowledges both (RFC 3261, 13.2.2.4)."""
+    with Peer(GATEWAY) as peer:
+        ringing = telephone("102", tmp_path, peer)
+        deadline = Deadline.after(10)
+        caller, callee = "<sip:101@exchange>;tag=c", "<sip:102@exchange>"
+
+        def talk() -> None:
+            ringing.wait_until_listening(deadline, lambda: "")
+            peer.other = (str(GATEWAY), ringing.port)
+            peer.request("INVITE", "call-2", 1, caller, callee, "i")
+            there = peer.hear("SIP/2.0 200")["To"]
+            for branch in ("a", "a-again", "a-late"):
+                peer.request("ACK", "call-2", 1, caller, there, branch)
+            peer.request("INVITE", "call-2", 2, caller, there, "i2")
+            peer.hear("SIP/2.0 200")
+            for branch in ("a2", "a2-again"):
+                peer.request("ACK", "call-2", 2, caller, there, branch)
+            peer.request("BYE", "call-2", 3, caller, there, "b")
+            peer.hear("SIP/2.0 200")
+
+        assert played(lambda: ringing.play("answer", "", deadline, once=False), talk) == ""
+
+
 def test_the_calling_telephone_follows_new_media_addresses_and_hangs_up_in_the_same_call(tmp_path: Path) -> None:
     with Peer(address(97), PORTS.sip) as peer:
         calling = telephone("101", tmp_path, peer)
