@@ -134,10 +134,6 @@ def _reconnect(session: Session) -> str:
     return "DRBD is told to connect again; neither side had written anything"
 
 
-def _is_down(device: DrbdDevice | None) -> bool:
-    return device is not None and not device.configured
-
-
 def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
     def released() -> bool:
         device = devices(session)[victim.name]
@@ -155,7 +151,8 @@ def _wait_released(session: Session, victim: Node, limit_s: float) -> None:
 def _wait_connected(session: Session, limit_s: float, victim: Node | None = None) -> None:
     def connected() -> bool:
         found = devices(session)
-        if victim is not None and _is_down(found[victim.name]):
+        if victim is not None and (device := found[victim.name]) is not None and not device.configured:
+            # The cluster did take it down after all.
             _discard(session, victim, limit_s)
         return all(device is not None and device.connection == "Connected" for device in found.values())
 

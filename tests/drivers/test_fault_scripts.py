@@ -47,6 +47,19 @@ def test_the_look_names_every_trace_and_finds_what_is_wrong_here() -> None:
     assert not found & {"filter", "shaping", "filler", "unit", "broken volume", "diskless"}
 
 
+@pytest.mark.parametrize(
+    ("held", "is_written", "found"),
+    [("10000", False, True), ("10000", True, False), ("", False, False), (None, False, False)],
+)
+def test_only_a_score_that_is_held_and_not_written_is_lost(held: str | None, is_written: bool, found: bool) -> None:
+    """``held`` is what the attribute daemon says (attrd_updater -Q); an empty one was taken away when DRBD stopped."""
+    said = "false" if held is None else f"""echo 'name="master-DRBD" host="brina" value="{held}"'"""
+    written = "true" if is_written else "false"
+    trace = next(one for one in TRACES if one.name == "lost score")
+    script = f"attrd_updater() {{ {said}; }}\ncibadmin() {{ {written}; }}\n{trace.look}"
+    assert bool(run(["bash", "-s"], timeout_s=20, stdin=script.encode(), check=False).stdout) is found
+
+
 def test_a_look_that_hangs_hides_no_other() -> None:
     traces = [Trace("hanging", "", "sleep 20; echo late", ""), Trace("quick", "", "echo here", "")]
     result = run(["bash", "-s"], timeout_s=15, stdin=look_script(traces, 5).encode(), check=False)

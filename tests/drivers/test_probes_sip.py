@@ -263,55 +263,56 @@ def played(play: Callable[[], str], talk: Callable[[], None]) -> str:
     return verdicts[0]
 
 
-def test_the_called_telephone_bears_status_questions_and_new_media_addresses(tmp_path: Path) -> None:
-    """Exchanges ask a telephone whether it is alive (OPTIONS), and move the media by INVITEs within the call."""
-    with Peer(GATEWAY) as peer:
-        ringing = telephone("102", tmp_path, peer)
-        deadline = Deadline.after(10)
-        caller, callee = "<sip:101@exchange>;tag=c", "<sip:102@exchange>"
+CALLER, CALLEE = "<sip:101@exchange>;tag=c", "<sip:102@exchange>"
 
-        def talk() -> None:
+
+def called(work: Path, talk: Callable[[Peer], None]) -> str:
+    """What the called telephone says in the end, while a test talks to it as the exchange."""
+    with Peer(GATEWAY) as peer:
+        ringing = telephone("102", work, peer)
+        deadline = Deadline.after(10)
+
+        def once_it_listens() -> None:
             ringing.wait_until_listening(deadline, lambda: "")
             peer.other = (str(GATEWAY), ringing.port)
-            peer.request("OPTIONS", "alive-1", 1, caller, callee, "o")
-            peer.hear("SIP/2.0 200")
-            peer.request("INVITE", "call-1", 1, caller, callee, "i")
-            peer.hear("SIP/2.0 180")
-            there = peer.hear("SIP/2.0 200")["To"]
-            peer.request("ACK", "call-1", 1, caller, there, "a")
-            peer.request("NOTIFY", "alive-2", 1, caller, callee, "n")
-            peer.hear("SIP/2.0 200")
-            peer.request("INVITE", "call-1", 2, caller, there, "i2")
-            peer.hear("SIP/2.0 200")
-            peer.request("ACK", "call-1", 2, caller, there, "a2")
-            peer.request("BYE", "call-1", 3, caller, there, "b")
-            peer.hear("SIP/2.0 200")
+            talk(peer)
 
-        assert played(lambda: ringing.play("answer", "", deadline, once=False), talk) == ""
+        return played(lambda: ringing.play("answer", "", deadline, once=False), once_it_listens)
+
+
+def test_the_called_telephone_bears_status_questions_and_new_media_addresses(tmp_path: Path) -> None:
+    """Exchanges ask a telephone whether it is alive (OPTIONS), and move the media by INVITEs within the call."""
+
+    def talk(peer: Peer) -> None:
+        peer.request("OPTIONS", "alive-1", 1, CALLER, CALLEE, "o")
+        peer.hear("SIP/2.0 200")
+        peer.request("INVITE", "call-1", 1, CALLER, CALLEE, "i")
+        peer.hear("SIP/2.0 180")
+        there = peer.hear("SIP/2.0 200")["To"]
+        peer.request("ACK", "call-1", 1, CALLER, there, "a")
+        peer.request("NOTIFY", "alive-2", 1, CALLER, CALLEE, "n")
+        peer.hear("SIP/2.0 200")
+        peer.request("INVITE", "call-1", 2, CALLER, there, "i2")
+        peer.hear("SIP/2.0 200")
+        peer.request("ACK", "call-1", 2, CALLER, there, "a2")
+        peer.request("BYE", "call-1", 3, CALLER, there, "b")
+        peer.hear("SIP/2.0 200")
+
+    assert called(tmp_path, talk) == ""
 
 
 def test_the_called_telephone_bears_acknowledgements_of_what_it_said_again(tmp_path: Path) -> None:
     """An exchange that is slow hears an answer twice, and acknowledges both (RFC 3261, 13.2.2.4)."""
-    with Peer(GATEWAY) as peer:
-        ringing = telephone("102", tmp_path, peer)
-        deadline = Deadline.after(10)
-        caller, callee = "<sip:101@exchange>;tag=c", "<sip:102@exchange>"
 
-        def talk() -> None:
-            ringing.wait_until_listening(deadline, lambda: "")
-            peer.other = (str(GATEWAY), ringing.port)
-            peer.request("INVITE", "call-2", 1, caller, callee, "i")
-            there = peer.hear("SIP/2.0 200")["To"]
-            for branch in ("a", "a-again", "a-late"):
-                peer.request("ACK", "call-2", 1, caller, there, branch)
-            peer.request("INVITE", "call-2", 2, caller, there, "i2")
-            peer.hear("SIP/2.0 200")
-            for branch in ("a2", "a2-again"):
-                peer.request("ACK", "call-2", 2, caller, there, branch)
-            peer.request("BYE", "call-2", 3, caller, there, "b")
-            peer.hear("SIP/2.0 200")
+    def talk(peer: Peer) -> None:
+        peer.request("INVITE", "call-2", 1, CALLER, CALLEE, "i")
+        there = peer.hear("SIP/2.0 200")["To"]
+        for branch in ("a", "a-again", "a-late"):
+            peer.request("ACK", "call-2", 1, CALLER, there, branch)
+        peer.request("BYE", "call-2", 2, CALLER, there, "b")
+        peer.hear("SIP/2.0 200")
 
-        assert played(lambda: ringing.play("answer", "", deadline, once=False), talk) == ""
+    assert called(tmp_path, talk) == ""
 
 
 def test_the_calling_telephone_follows_new_media_addresses_and_hangs_up_in_the_same_call(tmp_path: Path) -> None:

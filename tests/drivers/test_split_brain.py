@@ -18,18 +18,12 @@ CONNECTED = DrbdDevice(0, "Connected", "Secondary", "Primary", "UpToDate", "UpTo
 
 def resolved(monkeypatch: pytest.MonkeyPatch, victim: list[DrbdDevice]) -> list[str]:
     """What is sent to the nodes while piova's device is seen in these states, one after the other."""
-    states = iter(victim)
-    monkeypatch.setattr(
-        split_brain, "devices", lambda _session: {"brina": ALONE, "piova": (state := next(states))} | other(state)
-    )
+    looks = iter({"brina": CONNECTED if state is CONNECTED else ALONE, "piova": state} for state in victim)
+    monkeypatch.setattr(split_brain, "devices", lambda _session: next(looks))
     recorder = Recorder("brina", Path("ssh_config"), ROOT)
     session = session_here(recorder, ROOT)
     split_brain.resolve(replace(session, lab=replace(session.lab, time_scale=0.05)), "piova")
     return recorder.scripts
-
-
-def other(state: DrbdDevice) -> dict[str, DrbdDevice]:
-    return {"brina": CONNECTED} if state is CONNECTED else {}
 
 
 def test_the_cluster_has_done_everything_before_storage_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,9 @@ raise SystemExit(adjtimex(timex) < 0)'"""
 _FILLERS = "ls -d /var/tmp/lab-fault-filler* @MOUNT@/lab-fault-filler*"
 #: When a node's controller is lost, its peer takes the node's attributes out of the configuration; the attribute daemon
 #: of Pacemaker 2.1.5 goes on holding them and writes only what changes, so DRBD is never promoted there again.
+#: A score that it holds as empty was taken away by DRBD's agent itself, when it stopped.
 _LOST_SCORE = (
-    "held=$(attrd_updater -Q -n master-DRBD -N $(uname -n)) && "
+    "held=$(attrd_updater -Q -n master-DRBD -N $(uname -n) | grep -v 'value=\"\"') && "
     "! cibadmin -Q --xpath \"//node_state[@uname='$(uname -n)']//nvpair[@name='master-DRBD']\" > /dev/null && "
     "echo $held"
 )
