@@ -166,10 +166,12 @@ class Fencing:
     Args:
         method: ``fence_virt`` through fence_virtd on the lab's management gateway, or ``none`` (loses data).
         port: TCP port of fence_virtd on the management gateway.
+        tells_ocfs2: whether OCFS2 hears at once that a node was fenced, and does not count its missed heartbeats.
     """
 
     method: FencingMethod = "fence_virt"
     port: int = 1229
+    tells_ocfs2: bool = True
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ _TRUSTY = Software(
         "usr/local/sbin/lab-maintenance",
         # Without fencing nobody calls it; its words are those of later versions.
         "usr/local/sbin/lab-fence-peer",
+        "usr/local/sbin/lab-ocfs2-node-down",
         "etc/cluster/",
         # Read by no program of that age: resolvconf writes resolv.conf, OpenSSH 6.6 knows no Include, and the
         # directives of chrony 1.29 are others.

@@ -164,7 +164,7 @@ def _resolved(document: TopologyDocument, name: str, source: str) -> model.Lab:
         ),
         storage=_storage(document.storage),
         cluster=_cluster(document.cluster),
-        fencing=model.Fencing(method=document.fencing.method, port=document.fencing.port),
+        fencing=model.Fencing(**document.fencing.model_dump()),
         topology_file=source,
         timing=model.Timing(
             document.timing.scale_under_tcg,

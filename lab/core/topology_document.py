@@ -186,6 +186,10 @@ class FencingDocument(Section):
         model.Fencing.method,
     )
     port: int = setting("TCP port of fence_virtd on the management network.", model.Fencing.port, ge=1024, le=65535)
+    tells_ocfs2: bool = setting(
+        "Whether OCFS2 hears at once that a node was fenced; otherwise it counts the node's missed heartbeats.",
+        model.Fencing.tells_ocfs2,
+    )
 
 
 class TimingDocument(Section):

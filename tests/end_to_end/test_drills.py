@@ -37,6 +37,7 @@ def test_power_off_is_survived_and_measured(before: dict[str, Any]) -> None:
     assert record["boot_ids"]["brina"] == [before_ids["brina"]] * 2
     reached = {phase["name"] for phase in record["phases"]}
     assert {"fault", "node lost", "fenced", "storage promoted", "storage recovered", "guest started"} <= reached
+    assert [phase["subject"] for phase in record["phases"] if phase["name"] == "heartbeat ended"] == ["piova"]
     away_s = longest_outage_s(record, "dns")
     print(f"power-off: DNS away {away_s:.1f} s")
     # On a machine without power nobody answers; whoever measured nothing would say so.

@@ -21,3 +21,4 @@ def load(name: str) -> types.ModuleType:
 
 maintenance: Any = load("lab-maintenance")
 guest_answers: Any = load("lab-guest-answers")
+node_down: Any = load("lab-ocfs2-node-down")

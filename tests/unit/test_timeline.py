@@ -32,6 +32,7 @@ TERMINATED = (
     "pacemaker-controld.733@brina: OK"
 )
 RESUMED = "kernel: drbd vms: susp( 1 -> 0 ) "
+FAREWELL = "lab-ocfs2-node-down[2177]: said farewell for piova, 0.7 s after it was fenced"
 EVICTED = "kernel: o2cb: o2dlm has evicted node 1 from domain 6A3E5C7B9F014D2B8E1A4C6D8F0B2A4C"
 END_RECOVERY = "kernel: o2dlm: End recovery on domain 6A3E5C7B9F014D2B8E1A4C6D8F0B2A4C"
 BEGIN_REPLAY = "kernel: ocfs2: Begin replay journal (node 1, slot 1) on device (147,0)"
@@ -56,6 +57,7 @@ POWER_OFF = [
     (7.2, TERMINATED),
     (7.9, "kernel: drbd vms: fence-peer helper returned 7 (peer was stonithed)"),
     (8.0, RESUMED),
+    (8.7, FAREWELL),
     (60.0, EVICTED),
     (60.5, "kernel: o2dlm: Node 0 (he) is the Recovery Master for the dead node 1 in domain 6A3E5C7B9F"),
     (61.0, END_RECOVERY),
@@ -112,6 +114,7 @@ def test_power_off_from_loss_to_failback() -> None:
         (3.9, "node lost", "piova", "corosync"),
         (7.1, "fenced", "piova", "pacemaker"),
         (8.0, "storage promoted", "brina", "drbd"),
+        (8.7, "heartbeat ended", "piova", "lab"),
         (62.5, "storage recovered", "brina", "ocfs2"),
         (81.0, "guest started", "Passata", "pacemaker"),
         (100.0, "node back", "piova", "corosync"),
@@ -160,6 +163,9 @@ def test_every_wording_is_a_phase_and_every_program_is_asked_for() -> None:
         (PROMOTED, [("storage promoted", "brina")]),
         ("kernel: block drbd0: peer( Secondary -> Primary ) ", []),
         ("kernel: block drbd0: role( Primary -> Secondary ) ", []),
+        (FAREWELL, [("heartbeat ended", "piova")]),
+        ("lab-ocfs2-node-down: nothing to say for piova", []),
+        ("lab-ocfs2-node-down: OCFS2 is left to find out about piova by itself: the storage is not primary here", []),
         (EVICTED, [("storage recovered", "brina")]),
         (END_REPLAY, [("storage recovered", "brina")]),
         (BEGIN_REPLAY, []),

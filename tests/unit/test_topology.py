@@ -212,6 +212,7 @@ SUM = "0123456789abcdef" * 4
         ("network.switch", "openvswitch", lambda lab: lab.network.switch, "openvswitch"),
         ("fencing.method", "none", lambda lab: lab.fencing.method, "none"),
         ("fencing.port", 1230, lambda lab: lab.fencing.port, 1230),
+        ("fencing.tells_ocfs2", False, lambda lab: lab.fencing.tells_ocfs2, False),
         ("timing.scale_under_tcg", 2.5, lambda lab: lab.time_scale, 2.5),
         ("timing.scale_under_kvm", 1.5, lambda lab: with_accelerator(lab, "kvm").time_scale, 1.5),
         ("timing.detection_under_tcg", 2.5, lambda lab: lab.detection_scale, 2.5),

@@ -24,7 +24,8 @@ class Phase:
         name: one of :data:`PHASES`.
         at_s: when, seconds from the fault.
         subject: the node, guest or stream it is about; empty for the cluster as a whole.
-        source: who says so: ``tool``, ``libvirt``, ``pacemaker``, ``corosync``, ``drbd``, ``ocfs2``, ``probe``.
+        source: who says so: ``tool``, ``libvirt``, ``pacemaker``, ``corosync``, ``drbd``, ``ocfs2``, ``lab`` (a program
+            of ours on a node), ``probe``.
         uncertainty_s: how far the true moment may be away, seconds.
         detail: the source's own words, shortened.
     """
@@ -43,6 +44,7 @@ PHASES = (
     "node lost",
     "fenced",
     "storage promoted",
+    "heartbeat ended",
     "storage recovered",
     "guest started",
     "service answering",

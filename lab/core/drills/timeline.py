@@ -30,6 +30,7 @@ IDENTIFIERS = (
     "pacemaker-based",
     "pacemaker-controld",
     "pacemaker-fenced",
+    "lab-ocfs2-node-down",
 )
 
 #: Lines about one thing that are not further apart than this are one phase, seconds.
@@ -124,6 +125,8 @@ WORDINGS = (
         _KERNEL,
         r"drbd\S*: (?:\w+\( [^)]*\) )*conn\( WFReportParams -> Connected \) .*pdsk\( \w+ -> UpToDate \)",
     ),
+    # Our own lab-ocfs2-node-down: OCFS2 need not count any more.
+    _wording("heartbeat ended", "lab", "lab-ocfs2-node-down", rf"said farewell for {_NODE}, "),
     # OCFS2 of Linux 6.1, fs/ocfs2/stack_o2cb.c, dlm/dlmrecovery.c and journal.c, in the order in which they appear.
     _wording("storage recovered", "ocfs2", _KERNEL, r"o2cb: o2dlm has evicted node \d+ from domain"),
     _wording("storage recovered", "ocfs2", _KERNEL, r"o2dlm: End recovery on domain"),
