@@ -315,7 +315,14 @@ def test_the_called_telephone_bears_acknowledgements_of_what_it_said_again(tmp_p
     assert called(tmp_path, talk) == ""
 
 
-def test_the_calling_telephone_follows_new_media_addresses_and_hangs_up_in_the_same_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before_bye", "after_bye"),
+    [(("re-ack",), ()), (("re-ack", "re-ack-again", "re-ack-late"), ()), (("re-ack",), ("re-ack-late", "re-ack-last"))],
+    ids=["acknowledged once", "again", "after its goodbye"],
+)
+def test_the_calling_telephone_follows_new_media_addresses_and_hangs_up_in_the_same_call(
+    tmp_path: Path, before_bye: tuple[str, ...], after_bye: tuple[str, ...]
+) -> None:
     with Peer(address(97), PORTS.sip) as peer:
         calling = telephone("101", tmp_path, peer)
         deadline = Deadline.after(10)
@@ -331,8 +338,11 @@ def test_the_calling_telephone_follows_new_media_addresses_and_hangs_up_in_the_s
             assert peer.hear("ACK")["To"].endswith(";tag=answered")
             peer.request("INVITE", invite["Call-ID"], 7, f"{invite['To']};tag=answered", invite["From"], "re")
             peer.hear("SIP/2.0 200")
-            peer.request("ACK", invite["Call-ID"], 7, f"{invite['To']};tag=answered", invite["From"], "re-ack")
+            for branch in before_bye:
+                peer.request("ACK", invite["Call-ID"], 7, f"{invite['To']};tag=answered", invite["From"], branch)
             bye = peer.hear("BYE")
+            for branch in after_bye:
+                peer.request("ACK", invite["Call-ID"], 7, f"{invite['To']};tag=answered", invite["From"], branch)
             assert bye["To"].endswith(";tag=answered")
             assert bye["From"] == invite["From"]
             assert bye[""] == f"BYE sip:{peer.own} SIP/2.0"
