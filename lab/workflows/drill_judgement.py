@@ -209,9 +209,12 @@ def _audits(
             found,
             offsets_s=offsets,
             power_lost_s=losses,
-            fenced_s=_fencings(phases, fault_wall_s),
+            fenced_s=_moments(phases, "fenced", "pacemaker", fault_wall_s),
             since_s=fault_wall_s,
             tolerance_s=CLOCK_TOLERANCE_S,
+        ),
+        continuous.audit_told_of_fenced(
+            _moments(phases, "heartbeat ended", "lab", fault_wall_s), losses, CLOCK_TOLERANCE_S
         ),
         _mounts(scene, course, evidence),
         audits.audit_failed_actions(failed, scene.expected_failures),
@@ -220,11 +223,11 @@ def _audits(
     ]
 
 
-def _fencings(phases: Sequence[Phase], fault_wall_s: float) -> dict[str, list[float]]:
-    """Per node, when Pacemaker called it fenced, by the host's wall clock."""
+def _moments(phases: Sequence[Phase], name: str, source: str, fault_wall_s: float) -> dict[str, list[float]]:
+    """Per node, when a phase was reached by the word of a source, by the host's wall clock."""
     found: dict[str, list[float]] = {}
     for phase in phases:
-        if phase.name == "fenced" and phase.source == "pacemaker":
+        if phase.name == name and phase.source == source:
             found.setdefault(phase.subject, []).append(fault_wall_s + phase.at_s)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.core.drills.continuous import audit_fenced_first, audit_mounted_on_primary
+from lab.core.drills.continuous import audit_fenced_first, audit_mounted_on_primary, audit_told_of_fenced
 from lab.core.drills.residence import Residence
 
 FAULT = 1_764_043_200.0
@@ -68,6 +68,22 @@ def test_a_guest_that_ended_or_migrated_needs_no_fencing() -> None:
 def test_clocks_are_taken_into_account() -> None:
     # The clock of brina is 20 s ahead: what it calls 30 was 10.
     assert not judged(AT_HOME, taken_over(30), off=(15.0,), offset_s=20.0)[0]
+
+
+def told(*moments: float, off: tuple[float, ...] = ()) -> tuple[bool, tuple[str, ...]]:
+    at = {"piova": [FAULT + moment for moment in moments]}
+    result = audit_told_of_fenced(at, {"piova": [FAULT + moment for moment in off]}, 2.0)
+    return result.ok, result.findings
+
+
+def test_ocfs2_may_hear_of_a_node_that_is_off() -> None:
+    assert told(13.0, off=(0.0, 12.0)) == (True, ("piova was off 1.0 s before OCFS2 was told so",))
+    assert told() == (True, ("it was told of none",))
+
+
+@pytest.mark.parametrize("off", [(), (16.0,)])
+def test_the_end_of_a_living_node_s_heartbeat_is_found(off: tuple[float, ...]) -> None:
+    assert told(13.0, off=off) == (False, ("OCFS2 was told that piova is gone, which had not been switched off",))
 
 
 MOUNT = "kernel: ocfs2: Mounting device (147,0) on (node 0, slot 0) with ordered data mode."

@@ -63,6 +63,32 @@ def audit_fenced_first(
     )
 
 
+def audit_told_of_fenced(
+    told_s: Mapping[str, Sequence[float]], power_lost_s: Mapping[str, Sequence[float]], tolerance_s: float
+) -> AuditResult:
+    """OCFS2 was told of no node that it is gone before that node was switched off: it would replay a living journal.
+
+    Args:
+        told_s: per node, when its heartbeat was ended for it; host's clock, seconds since 1970.
+        power_lost_s: per node, when its machine went off by libvirt's own events, likewise.
+        tolerance_s: how far two clocks may be apart after the correction.
+    """
+    findings: list[str] = []
+    evidence: list[str] = []
+    for node, moments in told_s.items():
+        for moment in moments:
+            off = [at for at in power_lost_s.get(node, ()) if at <= moment + tolerance_s]
+            if off:
+                evidence.append(f"{node} was off {moment - max(off):.1f} s before OCFS2 was told so")
+            else:
+                findings.append(f"OCFS2 was told that {node} is gone, which had not been switched off")
+    return AuditResult(
+        "OCFS2 was told of no node that still ran",
+        not findings,
+        tuple(findings) or tuple(evidence) or ("it was told of none",),
+    )
+
+
 def _takeovers(
     found: Sequence[Residence], offsets_s: Mapping[str, float], since_s: float
 ) -> list[tuple[float, Residence, Residence]]:
