@@ -84,7 +84,7 @@ def _remove(lab: Lab, folder: Path, *, keep: bool) -> tuple[list[str], Keeping]:
     hypervisor = Hypervisor()
     try:
         keeping = saves_to_keep(lab, folder, hypervisor) if keep else Keeping(None)
-        removed += _remove_from_libvirt(lab.name, hypervisor)
+        removed += _remove_from_libvirt(lab, hypervisor)
         removed += ["Open vSwitch"] if switching.remove(lab.name, folder) else []
         if keeping.kept is None:
             own_pool = str(addressing.pool_uuid(lab.name, "host"))
@@ -121,14 +121,18 @@ def _socket_names(folder: Path) -> list[str]:
     return [f"{folder.parent.name}/{folder.name}/", f"{folder.absolute()}/"]
 
 
-def _remove_from_libvirt(name: str, hypervisor: Hypervisor) -> list[str]:
+def _remove_from_libvirt(lab: Lab, hypervisor: Hypervisor) -> list[str]:
     removed = []
-    for domain in hypervisor.owned_domains(name):
+    for domain in hypervisor.owned_domains(lab.name):
         if hypervisor.remove_domain(domain.name):
             left = "" if _remove_logs(domain.name) else f" (its logs stay in {LIBVIRT_LOGS}, only root may remove them)"
             removed.append(f"node {domain.node}{left}")
+    # Logs outlive a node that somebody else has removed before, such as `vagrant destroy`.
+    for name in (addressing.domain_name(lab.name, node.name) for node in lab.nodes):
+        if hypervisor.state(name) == "missing":
+            _remove_logs(name)
     for role in ("service", "management"):
-        if hypervisor.remove_network(addressing.network_name(name, role)):
+        if hypervisor.remove_network(addressing.network_name(lab.name, role)):
             removed.append(f"network {role}")
     return removed
 

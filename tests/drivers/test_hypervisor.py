@@ -18,6 +18,7 @@ import pytest
 from lab.core.errors import LabError
 from lab.drivers import volume_stream
 from lab.drivers.hypervisor import Hypervisor
+from lab.workflows import down
 from tests.golden.example import at_subnets, example_lab, rendered
 
 NAME = f"hvtest{os.getpid()}"
@@ -42,6 +43,23 @@ def pretended(tmp_path: Path) -> Iterator[Hypervisor]:
 
 def xml(path: str) -> str:
     return TREE[path].decode()
+
+
+def test_logs_of_a_node_that_somebody_else_removed_go_with_the_lab(
+    pretended: Hypervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vagrant destroy brina`, say; a machine of that name that is nobody's lab keeps its own."""
+    monkeypatch.setattr(down, "LIBVIRT_LOGS", tmp_path)
+    stranger = "<domain type='test'><name>hvtest-piova</name><memory>8192</memory><os><type>hvm</type></os></domain>"
+    pretended.define_domain(stranger)
+    for name in ("hvtest-brina", "hvtest-piova", "hvtest-brinas"):
+        (tmp_path / f"{name}.log").write_text("started\n")
+        (tmp_path / f"{name}-console.log").write_text("booted\n")
+    assert down._remove_from_libvirt(LAB, pretended) == []
+    assert {path.name.removesuffix(".log").removesuffix("-console") for path in tmp_path.glob("*.log")} == {
+        "hvtest-piova",
+        "hvtest-brinas",
+    }
 
 
 def test_a_domain_from_definition_to_removal(pretended: Hypervisor) -> None:
