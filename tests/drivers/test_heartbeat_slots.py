@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     device = tmp_path / "dev/drbd0"
     device.parent.mkdir()
     device.write_bytes(bytes(START_BLOCK * SIZE) + heartbeat(0) + heartbeat(1) + bytes(4096 * 8))
+    monkeypatch.setattr("sys.stdin", io.StringIO("fenced\nfenced\n"))
     monkeypatch.setattr(node_down, "CLUSTERS", cluster.parent)
     monkeypatch.setattr(node_down, "DRBD_STATE", state)
     monkeypatch.setattr(node_down, "DEVICES", device.parent)
@@ -98,3 +100,12 @@ def test_it_waits_for_drbd_to_go_on(device: Path, monkeypatch: pytest.MonkeyPatc
     assert node_down.main(["piova"]) == 0
     assert len(pauses) == 3
     assert heartbeat(1, generation=0) in device.read_bytes()
+
+
+@pytest.mark.parametrize("heard", ["", "\n", "not fenced\n"])
+def test_without_the_word_nothing_is_written(device: Path, heard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler ends without it when the peer could not be fenced, or was killed."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(heard))
+    before = device.read_bytes()
+    assert node_down.main(["piova"]) == 0
+    assert device.read_bytes() == before

@@ -104,4 +104,4 @@ def test_nothing_is_written_where_the_peer_may_live(state: str, message: str) ->
 @pytest.mark.parametrize("words", [[], ["brina", "piova"], ["../x"], ["*"], [""]])
 def test_it_is_told_one_node(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert node_down.main(words) == 2
-    assert capsys.readouterr().err == "usage: lab-ocfs2-node-down NODE\n"
+    assert capsys.readouterr().err == "usage: echo fenced | lab-ocfs2-node-down NODE\n"
