@@ -167,6 +167,7 @@ def test_the_scenarios_of_the_probe_can_be_held_and_stay() -> None:
     folder = files("lab.drivers.probes") / "sip"
     call, answer = (folder / "call.xml").read_text("latin-1"), (folder / "answer.xml").read_text("latin-1")
     assert 'timeout="10000" ontimeout="hang_up"' in held(call, 10.0)
+    assert 'timeout="400"' not in held(call, 10.0)
     assert "stop_gracefully" in answer
     assert "stop_gracefully" not in staying(answer)
     with pytest.raises(LabError, match="holds no call"):

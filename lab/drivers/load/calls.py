@@ -30,7 +30,7 @@ def held(scenario: str, hold_s: float) -> str:
     Raises:
         LabError: the scenario has no place where a call is held.
     """
-    if scenario.count(_HOLD) != 1:
+    if _HOLD not in scenario:
         raise LabError("the scenario of the caller holds no call")
     return scenario.replace(_HOLD, f'timeout="{round(hold_s * 1000)}" ontimeout="hang_up"')
 
