@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lab.core.cluster_status import FailedAction
 from lab.core.model import Lab
 from lab.core.parsers.drbd import DrbdStatus
 from lab.core.parsers.pacemaker import ClusterStatus
@@ -37,6 +38,31 @@ class NodeFacts:
 def fence_resource(node_name: str) -> str:
     """Name of the fence device that switches a node off."""
     return f"FENCE_{node_name.upper()}"
+
+
+#: How the sentence about an action that failed begins.
+FAILED_ACTION = "failed action"
+#: How Pacemaker calls the outcome of an action that ran into its time-out (lib/common/results.c).
+TIMED_OUT = "Timed Out"
+
+
+def only_late(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> tuple[FailedAction, ...]:
+    """The actions that ran into their time-outs, where nothing but these keeps a lab from being healthy.
+
+    Pacemaker has dealt with them; their records stay until somebody cleans them up.
+
+    Args:
+        lab: the lab.
+        nodes: per node name, what was seen; None for one that could not be asked.
+    """
+    failed = {
+        action: None
+        for facts in nodes.values()
+        if facts is not None and facts.cluster is not None
+        for action in facts.cluster.failed_actions
+    }
+    others = [problem for problem in problems_of(lab, nodes) if not problem.startswith(FAILED_ACTION)]
+    return () if others or any(action.status != TIMED_OUT for action in failed) else tuple(failed)
 
 
 def problems_of(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
@@ -103,4 +129,4 @@ def _cluster_problems(lab: Lab, cluster: ClusterStatus) -> Iterator[str]:
         if len(cluster.places(resource, "Started")) != 1:
             yield f"{resource} is not started exactly once"
     for failure in cluster.failed_actions:
-        yield f"failed action {failure.operation} on {failure.node}: {failure.exit_status} {failure.reason}".rstrip()
+        yield f"{FAILED_ACTION} {failure.operation} on {failure.node}: {failure.exit_status} {failure.reason}".rstrip()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lab.core.cluster_status import FailedAction
 from lab.core.errors import LabError
-from lab.core.health import NodeFacts, problems_of
+from lab.core.health import NodeFacts, only_late, problems_of
 from lab.core.model import Lab, Node
 from lab.core.parsers.drbd import DrbdStatus, parse_proc_drbd
 from lab.core.parsers.pacemaker import ClusterStatus, parse_cluster_status
@@ -109,6 +111,9 @@ def look(session: Session) -> Look:
 def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
     """Wait until nothing keeps the lab from being healthy.
 
+    Where nothing is left but records of actions that were too slow for their time-outs, they are cleaned up and told:
+    on a busy machine Pacemaker has done it again meanwhile.
+
     Raises:
         WaitError: it is not so in time; with what is still wrong.
     """
@@ -117,6 +122,9 @@ def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
     def healthy() -> bool:
         seen.append(look(session))
         del seen[:-1]
+        late = only_late(session.lab, seen[-1].nodes)
+        if late:
+            _clean_up(session, late)
         return not seen[-1].problems(session.lab)
 
     wait_until(
@@ -128,3 +136,13 @@ def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
         details=lambda: seen[-1].problems(session.lab),
     )
     return seen[-1]
+
+
+def _clean_up(session: Session, late: Sequence[FailedAction]) -> None:
+    lab = session.lab
+    which = ", ".join(sorted({f"{action.operation} on {action.node}" for action in late}))
+    session.reporter.warn(
+        f"Pacemaker's time-out was too short for {which} on this slow or busy machine. Everything runs, so it is cleaned "
+        f"up; where that happens often, a factor of more than {lab.time_scale:g} in the topology's section timing helps"
+    )
+    session.shell(lab.nodes[0]).asked("crm_resource --cleanup", timeout_s=60 * lab.time_scale)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.cluster_status import ClusterNode, ClusterStatus, FailedAction, ResourceInstance
-from lab.core.health import NodeFacts, fence_resource, problems_of
+from lab.core.health import NodeFacts, fence_resource, only_late, problems_of
 from lab.core.model import Fencing, Lab
 from lab.core.parsers.drbd import DrbdDevice, DrbdStatus
 from lab.core.topology import parse_topology
@@ -207,3 +207,20 @@ def test_fence_devices_are_named_as_rendering_names_them() -> None:
 def test_the_cluster_is_judged_by_the_first_node_that_can_tell() -> None:
     nodes = {"brina": facts(None, guests=("passata",)), "piova": facts(replace(CLUSTER, quorum=False))}
     assert problems_of(LAB, nodes) == ["brina: Pacemaker does not answer", "the cluster has no quorum"]
+
+
+LATE = FailedAction("VM_1_monitor_30000", "piova", "Timed Out", "error", 1, "did not complete within 1m30s", "")
+
+
+def test_records_of_late_actions_alone_are_told_apart() -> None:
+    late = with_cluster(replace(CLUSTER, failed_actions=(LATE, LATE)))
+    assert only_late(LAB, late) == (LATE,)
+    assert len(problems_of(LAB, late)) > 0
+
+
+def test_nothing_is_merely_late_where_something_else_is_wrong() -> None:
+    both = with_cluster(replace(CLUSTER, failed_actions=(LATE, FAILURE)))
+    assert only_late(LAB, both) == ()
+    late = with_cluster(replace(CLUSTER, failed_actions=(LATE,)))
+    assert only_late(LAB, {**late, "piova": None}) == ()
+    assert only_late(LAB, with_cluster(CLUSTER)) == ()
