@@ -142,7 +142,7 @@ def _clean_up(session: Session, late: Sequence[FailedAction]) -> None:
     lab = session.lab
     which = ", ".join(sorted({f"{action.operation} on {action.node}" for action in late}))
     session.reporter.warn(
-        f"Pacemaker's time-out was too short for {which} on this slow or busy machine. Everything runs, so it is cleaned "
+        f"Pacemaker's time-out was too short for {which} on this slow or busy machine. All runs now, so it is cleaned "
         f"up; where that happens often, a factor of more than {lab.time_scale:g} in the topology's section timing helps"
     )
     session.shell(lab.nodes[0]).asked("crm_resource --cleanup", timeout_s=60 * lab.time_scale)
