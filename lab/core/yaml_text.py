@@ -99,7 +99,8 @@ def _refuse_structure(reading: Reading, events: list[Event]) -> None:
     for event in events:
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
-            _unreadable(reading, f"'*{event.anchor}' is an alias, which is not supported", "Write the value out", line)
+            alias = shortened(f"*{event.anchor}")
+            _unreadable(reading, f"{alias} is an alias, which is not supported", "Write the value out", line)
         elif isinstance(event, DocumentStartEvent):
             documents += 1
             if documents == 2:

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.core.yaml_text import dotted, read_yaml
@@ -80,6 +80,7 @@ def test_a_duplicate_keeps_the_first_value() -> None:
 
 
 @given(st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!'\"#|> \n\t,?1.", max_size=60))
+@example("*\U00018d09")
 def test_no_text_breaks_the_reader(text: str) -> None:
     reading = read_yaml(text)
     assert reading.readable or reading.problems
