@@ -13,6 +13,11 @@ from lab.core.parsers.pacemaker import ClusterStatus
 STORAGE_CLONE = "MS_DRBD"
 MOUNT_CLONE = "OCFS_MOUNT_CLONE"
 
+#: How the sentence about an action that failed begins.
+FAILED_ACTION = "failed action"
+#: How Pacemaker calls the outcome of an action that ran into its time-out (lib/common/results.c).
+TIMED_OUT = "Timed Out"
+
 
 @dataclass(frozen=True)
 class NodeFacts:
@@ -38,12 +43,6 @@ class NodeFacts:
 def fence_resource(node_name: str) -> str:
     """Name of the fence device that switches a node off."""
     return f"FENCE_{node_name.upper()}"
-
-
-#: How the sentence about an action that failed begins.
-FAILED_ACTION = "failed action"
-#: How Pacemaker calls the outcome of an action that ran into its time-out (lib/common/results.c).
-TIMED_OUT = "Timed Out"
 
 
 def only_late(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> tuple[FailedAction, ...]:

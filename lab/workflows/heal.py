@@ -6,7 +6,7 @@ from lab.core.errors import LabError
 from lab.core.faults.fault import filled
 from lab.core.faults.split import parted
 from lab.core.faults.traces import CLOCK, CLOCK_TOLERANCE_S, Remain, look_script, remains_of
-from lab.core.health import NodeFacts
+from lab.core.health import FAILED_ACTION, NodeFacts
 from lab.core.model import Guest, Node
 from lab.core.outcome import Outcome
 from lab.core.parsers.drbd import DrbdDevice
@@ -224,8 +224,8 @@ def _until_healthy(stage: Stage, discard: str) -> list[str]:
         if is_parted:
             if parted_looks >= PARTED_LOOKS:
                 done.append(split_brain.resolve(session, discard))
-        elif all(problem.startswith("failed action") for problem in problems) or _failed(seen[-1]):
-            _clean_up(stage, seen[-1])
+        elif all(problem.startswith(FAILED_ACTION) for problem in problems) or _failed(seen[-1]):
+            observe.clean_up(session, seen[-1])
         else:
             done.extend(undo_on_host(stage))
             done.extend(undo_on_nodes(stage))
@@ -248,13 +248,6 @@ def _devices(nodes: dict[str, NodeFacts | None], minor: int) -> dict[str, DrbdDe
 
 def _failed(look: observe.Look) -> bool:
     return look.cluster is not None and bool(look.cluster.failed_actions)
-
-
-def _clean_up(stage: Stage, look: observe.Look) -> None:
-    """Failures count towards a guest's limit, and bar a resource from a node, until somebody cleans them up."""
-    first = next((node for node in stage.session.lab.nodes if look.nodes[node.name]), None)
-    if first is not None:
-        stage.session.shell(first).run("crm_resource --cleanup", timeout_s=stage.limit_s(UNDO_LIMIT_S))
 
 
 # The guests

@@ -17,6 +17,7 @@ from lab.doors.process import ProcessError
 from lab.workflows.session import Session
 
 MARK = "==== "
+CLEAN_UP_LIMIT_S = 120.0
 
 #: Sections of one look at a node; each is a shell line whose output is parsed.
 SECTIONS = {
@@ -124,7 +125,8 @@ def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
         del seen[:-1]
         late = only_late(session.lab, seen[-1].nodes)
         if late:
-            _clean_up(session, late)
+            _tell_of_late(session, late)
+            clean_up(session, seen[-1])
         return not seen[-1].problems(session.lab)
 
     wait_until(
@@ -138,11 +140,23 @@ def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
     return seen[-1]
 
 
-def _clean_up(session: Session, late: Sequence[FailedAction]) -> None:
-    lab = session.lab
+def clean_up(session: Session, seen: Look) -> None:
+    """Have Pacemaker forget failed actions; if that fails, it can be said again.
+
+    They count towards a guest's limit, and bar a resource from a node, until somebody does so.
+
+    Args:
+        session: the lab.
+        seen: the last look; the first node that could be asked is told.
+    """
+    first = next((node for node in session.lab.nodes if seen.nodes[node.name]), None)
+    if first is not None:
+        session.shell(first).asked("crm_resource --cleanup", timeout_s=CLEAN_UP_LIMIT_S * session.lab.time_scale)
+
+
+def _tell_of_late(session: Session, late: Sequence[FailedAction]) -> None:
     which = ", ".join(sorted({f"{action.operation} on {action.node}" for action in late}))
     session.reporter.warn(
-        f"Pacemaker's time-out was too short for {which} on this slow or busy machine. All runs now, so it is cleaned "
-        f"up; where that happens often, a factor of more than {lab.time_scale:g} in the topology's section timing helps"
+        f"Pacemaker's time-out was too short for {which} on this slow or busy machine. All runs now: cleaned up. "
+        f"If that happens often, try a factor of more than {session.lab.time_scale:g} in the topology's section timing"
     )
-    session.shell(lab.nodes[0]).asked("crm_resource --cleanup", timeout_s=60 * lab.time_scale)

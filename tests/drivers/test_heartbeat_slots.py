@@ -109,3 +109,11 @@ def test_without_the_word_nothing_is_written(device: Path, heard: str, monkeypat
     before = device.read_bytes()
     assert node_down.main(["piova"]) == 0
     assert device.read_bytes() == before
+
+
+def test_what_stands_still_again_is_not_written_some_time(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([True, False])
+    monkeypatch.setattr(node_down, "may_write", lambda _state, _minor: next(looks))
+    before = device.read_bytes()
+    assert node_down.main(["piova"]) == 1
+    assert device.read_bytes() == before
