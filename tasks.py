@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -239,47 +238,42 @@ def drivers(context: Context, only: str = "") -> None:
         "drills": "nothing but the drills, a quarter of an hour",
         "saves": "saves that are killed or meet a full disk instead, ten minutes; not part of all tests",
         "fencing": "one failure with fencing and without it instead, a quarter of an hour; not part of all tests",
+        "within": "minutes; tests that cannot be over by then are not begun, and named at the end; 0 for no limit",
     },
 )
 def end_to_end(
-    context: Context, only: str = "", *, drills: bool = False, saves: bool = False, fencing: bool = False
+    context: Context,
+    only: str = "",
+    within: str = "0",
+    *,
+    drills: bool = False,
+    saves: bool = False,
+    fencing: bool = False,
 ) -> None:
-    """The real lab, end to end: baked, brought up, verified, reset, exported, broken, drilled, removed.
+    """The real lab, end to end: baked, brought up, verified, reset, drilled, broken, continued, exported, removed.
 
     Example: ./inv test.lab
     """
-    whole = ("whole_lab", "bundles", "faults", "drills", "removal")
-    chosen = {("drills", "removal"): drills, ("saves",): saves, ("fencing",): fencing}
-    parts = next((parts for parts, wanted in chosen.items() if wanted), whole)
-    _with_libvirt(lambda: _pytest(context, [f"tests/end_to_end/test_{part}.py" for part in parts], only, "-s"))
+    chosen = {"drills": drills, "saves": saves, "fencing": fencing}
+    part = next((part for part, wanted in chosen.items() if wanted), "whole")
+    practice_tests.run_end_to_end(context, part, only, practice_tests.moment_after(within))
 
 
 @task(
-    name="faults",
-    help={
-        **ONLY,
-        "topology": "topology of the lab",
-        "name": "the lab; one that runs is used and kept, else it is built",
-    },
+    name="all",
+    default=True,
+    help={"within": "minutes; tests of the lab that cannot be over by then are not begun, and named; 0 for no limit"},
 )
-def catalogue(context: Context, only: str = "", topology: str = "smoke", name: str = "faulttest") -> None:
-    """Every fault of the catalogue on a real lab; not part of all tests. `--only quick` is the small fixed set.
-
-    Example: ./inv test.faults --only quick
-    """
-    os.environ |= {"HA_LAB_TOPOLOGY": topology, "HA_LAB_NAME": name}
-    _with_libvirt(lambda: _pytest(context, ["tests/faults"], only, "-s"))
-
-
-@task(name="all", default=True)
-def everything(context: Context) -> None:
+def everything(context: Context, within: str = practice_tests.WITHIN_MIN) -> None:
     """Everything that proves the project: linters, unit, golden and driver tests, then the real lab end to end.
 
-    Example: ./inv test
+    Examples: ./inv test
+              ./inv test --within 0
     """
+    until_s = practice_tests.moment_after(within)
     unit(context)
     drivers(context)
-    end_to_end(context)
+    practice_tests.run_end_to_end(context, "whole", "", until_s)
 
 
 @task(help={"fix": "correct what can be corrected, and format"})
@@ -324,8 +318,6 @@ namespace = Collection(
         *practice_proof.TASKS,
         *practice_vagrant.TASKS,
     ),
-    _collection(
-        "test", unit, golden, drivers, end_to_end, catalogue, everything, *practice_tests.TASKS, *practice_vagrant.TESTS
-    ),
+    _collection("test", unit, golden, drivers, end_to_end, everything, *practice_tests.TASKS, *practice_vagrant.TESTS),
     lint,
 )

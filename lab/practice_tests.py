@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,16 @@ from lab.workflows.options import ROOT
 ONLY = {"only": "run only tests whose names match this pytest expression"}
 #: Where the matrix leaves its topologies and its JUnit file; no lab can bear the name.
 MATRIX_FOLDER = ROOT / "build" / "matrix-runs"
+#: How long all tests may take, minutes: with the time in which a fresh machine installs what is missing, less than
+#: the 90 minutes after which many runners of continuous integration end a job.
+WITHIN_MIN = "75"
+#: The files of tests of the real lab by part, those first whose loss would hide the most when time is short.
+END_TO_END = {
+    "whole": ("whole_lab", "drills", "faults", "continued", "bundles", "removal"),
+    "drills": ("drills", "removal"),
+    "saves": ("saves",),
+    "fencing": ("fencing",),
+}
 
 
 def run_pytest(context: Context, places: list[str], only: str, *more: str) -> None:
@@ -35,6 +47,26 @@ def run_pytest(context: Context, places: list[str], only: str, *more: str) -> No
     finish(result.exited if result is not None else 1)
 
 
+def moment_after(minutes: str) -> float | None:
+    """The moment on the monotonic clock after so many minutes, s; ``None`` for 0, which is no limit.
+
+    Raises:
+        Exit: no whole number, or one of more than four digits.
+    """
+    if not re.fullmatch(r"[0-9]{1,4}", minutes):
+        error = LabError(f"--within {minutes}: not a number of minutes", remedy="Give minutes, or 0 for no limit")
+        surface.print_error(error, sys.stderr)
+        raise Exit(code=2)
+    return time.monotonic() + int(minutes) * 60 if int(minutes) else None
+
+
+def run_end_to_end(context: Context, part: str, only: str, until_s: float | None) -> None:
+    """Run tests of the real lab: one of the parts, and of it what can be over at a moment on the monotonic clock."""
+    places = [f"tests/end_to_end/test_{name}.py" for name in END_TO_END[part]]
+    limit = [] if until_s is None else [f"--until={until_s:.0f}"]
+    with_libvirt(lambda: run_pytest(context, places, only, "-s", "--durations=0", "--durations-min=1", *limit))
+
+
 def with_libvirt(action: Callable[[], None]) -> None:
     """Do something that needs libvirt; where it cannot be started, the command ends with the reason."""
     try:
@@ -43,6 +75,23 @@ def with_libvirt(action: Callable[[], None]) -> None:
         surface.print_error(error, sys.stderr)
         raise Exit(code=error.exit_code) from error
     action()
+
+
+@task(
+    name="faults",
+    help={
+        **ONLY,
+        "topology": "topology of the lab",
+        "name": "the lab; one that runs is used and kept, else it is built",
+    },
+)
+def catalogue(context: Context, only: str = "", topology: str = "smoke", name: str = "faulttest") -> None:
+    """Every fault of the catalogue on a real lab; not part of all tests. `--only quick` is the small fixed set.
+
+    Example: ./inv test.faults --only quick
+    """
+    os.environ |= {"HA_LAB_TOPOLOGY": topology, "HA_LAB_NAME": name}
+    with_libvirt(lambda: run_pytest(context, ["tests/faults"], only, "-s"))
 
 
 @task(help={**ONLY, "suites": "Debian suites with commas between: bullseye, bookworm, trixie"})
@@ -98,4 +147,4 @@ def workstation(
     finish(surface.carry_out("workstation", wishes, as_json=json))
 
 
-TASKS: tuple[Any, ...] = (matrix, workstation)
+TASKS: tuple[Any, ...] = (catalogue, matrix, workstation)

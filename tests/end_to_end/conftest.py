@@ -17,11 +17,50 @@ from typing import IO, Any
 import pytest
 
 from lab.drivers.hypervisor import Hypervisor
+from tests.end_to_end.time_left import TimeLeft
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "endtoend"
 LAB = ("--name", NAME)
 GUESTS = {"Passata", "Speedauth", "Masterauth", "Soldi", "SimplesIP"}
+
+
+TIME_LEFT = pytest.StashKey[TimeLeft]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--until", type=float, help="moment on the monotonic clock, seconds, at which all tests have to be over"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "takes(seconds, always=False): how long on the machine of the README; always: also when time is short",
+    )
+    config.stash[TIME_LEFT] = TimeLeft(config.getoption("--until"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Leave out what does not fit into the time any more, and learn from what was run how slow the machine is."""
+    marker, left = item.get_closest_marker("takes"), item.config.stash[TIME_LEFT]
+    started_s = time.monotonic()
+    refusal = left.refusal(marker.args[0], started_s) if marker and not marker.kwargs.get("always") else ""
+    if refusal:
+        item.add_marker(pytest.mark.skip(reason=refusal))
+    result = yield
+    if marker and not refusal:
+        left.record(marker.args[0], time.monotonic() - started_s)
+    return result
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    left_out = [report.nodeid for report in terminalreporter.stats.get("skipped", [])]
+    if left_out:
+        terminalreporter.section(f"{len(left_out)} NOT RUN: nothing is known of them", red=True, bold=True)
+        terminalreporter.write_line("\n".join(left_out))
 
 
 def invoke(*words: str, limit_s: float = 2400) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""One real lab from nothing: killed, finished, verified, reset, broken, halted, continued, removed, back from ready."""
+"""One real lab from nothing: killed, finished, verified, reset, broken."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows.options import ROOT
@@ -20,7 +22,6 @@ from tests.end_to_end.conftest import (
     invoke_json,
     kill_while_running,
     status,
-    status_after,
 )
 
 
@@ -80,6 +81,7 @@ def test_up_killed_and_down_leaves_the_host_as_it_was(before: dict[str, Any]) ->
     assert host_state() == before
 
 
+@pytest.mark.takes(330, always=True)
 def test_up_finishes_what_a_killed_run_began(before: dict[str, Any]) -> None:
     events = ROOT / "build" / NAME / "events.jsonl"
     kill_while_running("lab.up", *LAB, when=lambda: events.exists() and "copy the guests" in events.read_text())
@@ -97,12 +99,14 @@ def test_status_shows_a_healthy_lab() -> None:
         assert guest["on"] == guest["home"]
 
 
+@pytest.mark.takes(60, always=True)
 def test_verify_passes() -> None:
     document = invoke_json("lab.verify", *LAB, limit_s=900)
     print(json.dumps(document)[:2000])
     assert (ROOT / "build" / NAME / "verify.xml").exists()
 
 
+@pytest.mark.takes(20, always=True)
 def test_second_up_changes_nothing() -> None:
     before_ids = boot_ids(status())
     result = invoke("lab.up", *LAB, limit_s=300)
@@ -110,6 +114,7 @@ def test_second_up_changes_nothing() -> None:
     assert boot_ids(status()) == before_ids
 
 
+@pytest.mark.takes(240)
 def test_resets_bring_the_lab_back_from_any_state() -> None:
     """Ten in a row, every second one out of a lab that is broken: disks and processes do not grow, all is served."""
     seen, disk_mib = [], []
@@ -126,22 +131,3 @@ def test_resets_bring_the_lab_back_from_any_state() -> None:
     # What a lab writes between two resets is used again by the next one.
     assert disk_mib[-1] - disk_mib[1] < 512
     assert emulators() == 2
-
-
-def test_halt_and_up_continue_the_lab() -> None:
-    document = invoke_json("lab.halt", *LAB)
-    assert all(document["clean"].values())
-    assert set(domain_states().values()) == {"off"}
-    document = invoke_json("lab.up", *LAB)
-    assert {answer["guest"] for answer in document["services"]} == GUESTS
-    assert status()["healthy"]
-
-
-def test_down_and_up_start_from_ready() -> None:
-    document = invoke_json("lab.down", *LAB, limit_s=120)
-    assert document["kept"] == ["ready"]
-    assert domain_states() == {}
-    assert NAME in invoke_json("lab.list")["kept"]
-    before_ids = boot_ids(status_after("lab.up"))
-    assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
-    assert boot_ids(status()) == before_ids
