@@ -21,6 +21,7 @@ class Cluster:
         clear_node_high_bit: of use only where node ids are not given.
         service_stanza: the study's stanza that hands Pacemaker to Corosync as a service, ``ver: 0``.
         drbd_set: how the set ``MS_DRBD`` and its roles are written, as a promotable ``clone`` or as the study's ``ms``.
+        deep_monitor_interval_s: pause between two monitors of a guest that ask libvirt; 0 where all of them do.
         other_node_score: preference for the node that is not a guest's home.
     """
 
@@ -37,6 +38,7 @@ class Cluster:
     max_messages: int = 20
     drbd_set: DrbdSet = "clone"
     monitor_interval_s: int = 10
+    deep_monitor_interval_s: int = 60
     monitor_timeout_s: int = 30
     start_timeout_s: int = 90
     stop_timeout_s: int = 90

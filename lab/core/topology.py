@@ -244,6 +244,7 @@ def _cluster(cluster: ClusterDocument) -> Cluster:
         consensus_ms=cluster.consensus,
         max_messages=cluster.max_messages,
         monitor_interval_s=cluster.monitor_interval,
+        deep_monitor_interval_s=cluster.deep_monitor_interval,
         monitor_timeout_s=cluster.monitor_timeout,
         start_timeout_s=cluster.start_timeout,
         stop_timeout_s=cluster.stop_timeout,

@@ -227,6 +227,14 @@ def _totem(has: Understood) -> Iterator[Problem]:
             f"consensus {cluster.consensus} ms is less than 1.2 times the token, {cluster.token} ms",
             f"Make consensus at least {smallest} ms",
         )
+    if has.sound("cluster", "monitor_interval", "deep_monitor_interval"):
+        deep, often = cluster.deep_monitor_interval, cluster.monitor_interval
+        if deep and deep <= often:
+            yield has.problem(
+                ("cluster", "deep_monitor_interval"),
+                f"{deep} s is not longer than monitor_interval, {often} s",
+                "Make it longer, or 0 s to have libvirt asked at every monitor",
+            )
     # Corosync refuses to start when the pause between two retransmits, less its own margin, falls under 30 ms.
     between_ms = int(cluster.token / (cluster.token_retransmits_before_loss_const + 0.2))
     if has.sound("cluster", "token", "token_retransmits_before_loss_const") and int(between_ms * 0.8 - 10) < 30:

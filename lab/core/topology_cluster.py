@@ -52,6 +52,12 @@ class ClusterDocument(Section):
     monitor_interval: Annotated[int, seconds(1, 3600)] = setting(
         "Pause between two monitor operations of a guest.", Cluster.monitor_interval_s, "s"
     )
+    deep_monitor_interval: Annotated[int, seconds(0, 3600)] = setting(
+        "Pause between two monitors of a guest that ask libvirt; those in between look whether its QEMU process runs. "
+        "0 s for Pacemaker's own agent, which always asks.",
+        Cluster.deep_monitor_interval_s,
+        "s",
+    )
     monitor_timeout: Annotated[int, seconds(1, 3600)] = setting(
         "Time limit of a monitor operation of a guest.", Cluster.monitor_timeout_s, "s"
     )

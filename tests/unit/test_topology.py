@@ -202,6 +202,7 @@ SUM = "0123456789abcdef" * 4
         ("cluster.consensus", "4 s", lambda lab: lab.cluster.consensus_ms, 4000),
         ("cluster.max_messages", 17, lambda lab: lab.cluster.max_messages, 17),
         ("cluster.monitor_interval", "11 s", lambda lab: lab.cluster.monitor_interval_s, 11),
+        ("cluster.deep_monitor_interval", "31 s", lambda lab: lab.cluster.deep_monitor_interval_s, 31),
         ("cluster.monitor_timeout", "12 s", lambda lab: lab.cluster.monitor_timeout_s, 12),
         ("cluster.start_timeout", "2 min", lambda lab: lab.cluster.start_timeout_s, 120),
         ("cluster.stop_timeout", "13 s", lambda lab: lab.cluster.stop_timeout_s, 13),

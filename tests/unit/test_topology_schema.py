@@ -27,6 +27,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 RIGHT_IN_FORM = {
     "bond-without-lacp",
     "consensus-too-short",
+    "deep-monitor",
     "disk-too-small",
     "disks-differ",
     "duplicate-guest",

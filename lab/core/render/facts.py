@@ -225,6 +225,7 @@ def cluster_values(lab: Lab) -> Values:
         "monitor_interval_s": scaled(cluster.monitor_interval_s, scale),
         "storage_monitor_interval_s": scaled(STORAGE_MONITOR_S, scale),
         "unpromoted_monitor_interval_s": scaled(UNPROMOTED_MONITOR_S, scale),
+        "deep_monitor_interval_s": scaled(cluster.deep_monitor_interval_s, scale),
         "monitor_timeout_s": scaled(cluster.monitor_timeout_s, scale),
         "start_timeout_s": scaled(cluster.start_timeout_s, scale),
         "stop_timeout_s": scaled(cluster.stop_timeout_s, scale),

@@ -22,6 +22,8 @@ NODES = "cloudinit/nodes/"
 TABLE = "modes.yaml"
 PER_GUEST = "{guest}"
 BINARY = ".b64"
+#: What is in front of Pacemaker's agent for guests, where it is used.
+GUEST_AGENT = "usr/lib/ocf/resource.d/lab/VirtualDomain"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def node_files(engine: Engine, values: Values) -> list[NodeFile]:
     """
     software: Software = values["software"]
     folders = [NODES, *(f"cloudinit/{layer}/nodes/" for layer in software.layers)]
+    unused = set() if values["cluster"]["deep_monitor_interval_s"] else {GUEST_AGENT}
     modes: dict[str, FileMode] = {}
     files: dict[str, NodeFile] = {}
     for folder in folders:
@@ -71,7 +74,7 @@ def node_files(engine: Engine, values: Values) -> list[NodeFile]:
             for path, own_values in _targets(name.removeprefix(folder), values):
                 binary = path.endswith(BINARY)
                 target = path.removesuffix(BINARY)
-                if folder == NODES and software.leaves_out(target):
+                if target in unused or (folder == NODES and software.leaves_out(target)):
                     continue
                 text = engine.text(name, own_values)
                 content = base64.b64decode(text.strip()) if binary else text.encode()
