@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -67,6 +67,23 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+class _Progressing:
+    """A deadline that starts anew with every state that was not seen before, up to twice as long in all."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._began_s = deadline.at_s - deadline.allowed_s
+        self._limit_s = deadline.allowed_s
+        self._seen: set[Hashable] = set()
+
+    def deadline_after(self, state: Hashable) -> Deadline:
+        if state not in self._seen:
+            self._seen.add(state)
+            at_s = min(time.monotonic() + self._limit_s, self._began_s + 2 * self._limit_s)
+            self._deadline = Deadline(at_s, at_s - self._began_s)
+        return self._deadline
+
+
 def wait_until(
     look: Callable[[], Value | None],
     *,
@@ -76,6 +93,7 @@ def wait_until(
     hopeless: Callable[[], str] | None = None,
     remedy: str = "",
     details: Callable[[], list[str]] | None = None,
+    progress: Callable[[], Hashable] | None = None,
 ) -> Value:
     """Look until a value that is neither None nor False comes back.
 
@@ -87,10 +105,13 @@ def wait_until(
         hopeless: returns why it can no longer come true (fails at once), or an empty string.
         remedy: what a person can try.
         details: called once at failure, for last output.
+        progress: what the look saw; whatever was not seen before starts the time anew, up to twice as long in all. For
+            what consists of several steps, whose number says nothing about how long one of them may take.
 
     Raises:
         WaitError: at the deadline, or as soon as ``hopeless`` says why.
     """
+    progressing = _Progressing(deadline)
     while True:
         value = look()
         if value is not None and value is not False:
@@ -98,6 +119,8 @@ def wait_until(
         why = hopeless() if hopeless else ""
         if why:
             raise WaitError(f"{what}: {why}", remedy=remedy, details=details() if details else ())
+        if progress:
+            deadline = progressing.deadline_after(progress())
         if deadline.passed():
             raise WaitError(
                 f"{what}: not so after {deadline.allowed_s:.0f} s", remedy=remedy, details=details() if details else ()

@@ -213,6 +213,8 @@ def wait_home(scene: Scene) -> observe.Look:
             interval_s=scene.look_interval_s,
             remedy="./inv lab.status shows everything; the lab is left as it is, `crm_mon -1rf` on a node says more",
             details=wrong,
+            # Guests come home one after the other.
+            progress=lambda: frozenset(wrong()),
         )
         scene.note("healthy", "", "seen by a look at both nodes", scene.look_interval_s + 2.0)
     return seen[-1]

@@ -11,7 +11,7 @@ from lab.workflows.options import ROOT
 from tests.end_to_end.conftest import GUESTS, LAB, NAME, boot_ids, invoke, invoke_json, status, status_after
 
 
-@pytest.mark.takes(120)
+@pytest.mark.takes(150)
 def test_a_bundle_brings_the_lab_back(tmp_path: Path) -> None:
     bundle = tmp_path / "lab.bundle"
     exported = invoke_json("lab.export", str(bundle), *LAB)
@@ -24,7 +24,7 @@ def test_a_bundle_brings_the_lab_back(tmp_path: Path) -> None:
     assert boot_ids(status_after("lab.up")) == before_ids
 
 
-@pytest.mark.takes(300)
+@pytest.mark.takes(320)
 def test_new_secrets_replace_the_old_ones() -> None:
     path = ROOT / "build" / NAME / "secrets" / "secrets.json"
     old = json.loads(path.read_text())

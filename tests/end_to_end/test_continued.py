@@ -17,7 +17,7 @@ from tests.end_to_end.conftest import (
 )
 
 
-@pytest.mark.takes(200)
+@pytest.mark.takes(300)
 def test_halt_and_up_continue_the_lab() -> None:
     document = invoke_json("lab.halt", *LAB)
     assert all(document["clean"].values())
@@ -27,7 +27,7 @@ def test_halt_and_up_continue_the_lab() -> None:
     assert status()["healthy"]
 
 
-@pytest.mark.takes(60)
+@pytest.mark.takes(100)
 def test_down_and_up_start_from_ready() -> None:
     document = invoke_json("lab.down", *LAB, limit_s=120)
     assert document["kept"] == ["ready"]

@@ -37,7 +37,7 @@ def drills_in_report() -> list[str]:
     return names
 
 
-@pytest.mark.takes(270)
+@pytest.mark.takes(600)
 def test_power_off_is_survived_and_measured(before: dict[str, Any]) -> None:
     assert NAME not in str(before)
     invoke_json("lab.up", *LAB)
@@ -57,7 +57,7 @@ def test_power_off_is_survived_and_measured(before: dict[str, Any]) -> None:
     assert drills_in_report() == ["power-off"]
 
 
-@pytest.mark.takes(240)
+@pytest.mark.takes(500)
 def test_maintenance_moves_guests_live() -> None:
     assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
     document = invoke_json("lab.drill", "maintenance", "--node", "brina", *LAB)

@@ -10,7 +10,7 @@ import pytest
 from tests.end_to_end.conftest import LAB, invoke, invoke_json, status
 
 
-@pytest.mark.takes(80)
+@pytest.mark.takes(100)
 @pytest.mark.parametrize("fault", ["leg-down", "kill-pacemakerd", "shared-full", "fence-daemon-gone"])
 def test_a_fault_shows_and_heals(fault: str) -> None:
     made = invoke_json("lab.fault", fault, *LAB, limit_s=600)

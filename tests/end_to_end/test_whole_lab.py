@@ -99,14 +99,13 @@ def test_status_shows_a_healthy_lab() -> None:
         assert guest["on"] == guest["home"]
 
 
-@pytest.mark.takes(60, always=True)
+@pytest.mark.takes(90, always=True)
 def test_verify_passes() -> None:
     document = invoke_json("lab.verify", *LAB, limit_s=900)
     print(json.dumps(document)[:2000])
     assert (ROOT / "build" / NAME / "verify.xml").exists()
 
 
-@pytest.mark.takes(20, always=True)
 def test_second_up_changes_nothing() -> None:
     before_ids = boot_ids(status())
     result = invoke("lab.up", *LAB, limit_s=300)
@@ -114,7 +113,7 @@ def test_second_up_changes_nothing() -> None:
     assert boot_ids(status()) == before_ids
 
 
-@pytest.mark.takes(240)
+@pytest.mark.takes(280)
 def test_resets_bring_the_lab_back_from_any_state() -> None:
     """Ten in a row, every second one out of a lab that is broken: disks and processes do not grow, all is served."""
     seen, disk_mib = [], []

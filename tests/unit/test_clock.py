@@ -51,3 +51,33 @@ def test_waiting_ends_at_once_when_it_is_hopeless(time: list[float]) -> None:
     with pytest.raises(LabError, match="the machine is off"):
         wait_until(lambda: None, what="ssh", deadline=Deadline.after(99), hopeless=lambda: "the machine is off")
     assert time[0] == 100
+
+
+def test_what_is_seen_for_the_first_time_starts_the_time_anew(time: list[float]) -> None:
+    states = iter(["three away"] * 3 + ["two away"] * 3 + ["one away"] * 3 + [""])
+    seen = [""]
+
+    def look() -> bool:
+        seen[0] = next(states)
+        return not seen[0]
+
+    wait_until(look, what="x", deadline=Deadline.after(50), interval_s=10, progress=lambda: seen[0])
+    assert time[0] == 190
+
+
+def test_going_to_and_fro_is_no_progress(time: list[float]) -> None:
+    with pytest.raises(WaitError, match="x: not so after 60 s"):
+        wait_until(
+            lambda: None,
+            what="x",
+            deadline=Deadline.after(50),
+            interval_s=10,
+            progress=lambda: (time[0] // 10) % 2,
+        )
+    assert time[0] == 160
+
+
+def test_progress_makes_the_time_twice_as_long_at_most(time: list[float]) -> None:
+    with pytest.raises(WaitError, match="x: not so after 100 s"):
+        wait_until(lambda: None, what="x", deadline=Deadline.after(50), interval_s=10, progress=lambda: time[0])
+    assert time[0] == 200

@@ -31,6 +31,9 @@ def test_a_slow_machine_is_noticed() -> None:
     left.record(declared_s=50.0, needed_s=150.0)
     assert left.slowness == 3.0
     assert "3.0 times" in left.refusal(100.0, 800.0)
+    # One that was as quick as declared does not make up for it.
+    left.record(declared_s=50.0, needed_s=50.0)
+    assert left.slowness == 3.0
 
 
 def test_a_moment_that_has_passed_leaves_nothing() -> None:
