@@ -47,6 +47,12 @@ def run_pytest(context: Context, places: list[str], only: str, *more: str) -> No
     finish(result.exited if result is not None else 1)
 
 
+def refused(message: str, remedy: str) -> Exit:
+    """Say what is wrong with an option; what is returned ends the command with the exit code of bad input."""
+    surface.print_error(LabError(message, remedy=remedy), sys.stderr)
+    return Exit(code=2)
+
+
 def moment_after(minutes: str) -> float | None:
     """The moment on the monotonic clock after so many minutes, s; ``None`` for 0, which is no limit.
 
@@ -54,9 +60,7 @@ def moment_after(minutes: str) -> float | None:
         Exit: no whole number, or one of more than four digits.
     """
     if not re.fullmatch(r"[0-9]{1,4}", minutes):
-        error = LabError(f"--within {minutes}: not a number of minutes", remedy="Give minutes, or 0 for no limit")
-        surface.print_error(error, sys.stderr)
-        raise Exit(code=2)
+        raise refused(f"--within {minutes}: not a number of minutes", "Give minutes, or 0 for no limit")
     return time.monotonic() + int(minutes) * 60 if int(minutes) else None
 
 
@@ -106,8 +110,7 @@ def matrix(context: Context, only: str = "", suites: str = ",".join(DEFAULT_SUIT
     try:
         wanted = suites_of(suites)
     except ValueError as error:
-        surface.print_error(LabError(f"--suites {suites}: {error}", remedy="Name suites that are known"), sys.stderr)
-        raise Exit(code=2) from error
+        raise refused(f"--suites {suites}: {error}", "Name suites that are known") from error
     os.environ["HA_LAB_SUITES"] = ",".join(wanted)
     report = ("-o", "junit_family=xunit1", f"--junit-xml={MATRIX_FOLDER / 'junit.xml'}")
     with_libvirt(lambda: run_pytest(context, ["tests/matrix"], only, "-s", *report))
@@ -142,8 +145,7 @@ def workstation(
     try:
         wishes = wishes_of(suite, steps, fresh, bake_inside)
     except ValueError as error:
-        surface.print_error(LabError(str(error), remedy="Name what is known"), sys.stderr)
-        raise Exit(code=2) from error
+        raise refused(str(error), "Name what is known") from error
     finish(surface.carry_out("workstation", wishes, as_json=json))
 
 

@@ -218,6 +218,17 @@ def _storage(has: Understood) -> Iterator[Problem]:
         )
 
 
+def _monitors(has: Understood) -> Iterator[Problem]:
+    cluster = has.document.cluster
+    deep_s, often_s = cluster.deep_monitor_interval, cluster.monitor_interval
+    if has.sound("cluster", "monitor_interval", "deep_monitor_interval") and 0 < deep_s <= often_s:
+        yield has.problem(
+            ("cluster", "deep_monitor_interval"),
+            f"{deep_s} s is not longer than monitor_interval, {often_s} s",
+            "Make it longer, or 0 s to have libvirt asked at every monitor",
+        )
+
+
 def _totem(has: Understood) -> Iterator[Problem]:
     cluster = has.document.cluster
     if has.sound("cluster", "token", "consensus") and cluster.consensus * 10 < cluster.token * 12:
@@ -227,14 +238,6 @@ def _totem(has: Understood) -> Iterator[Problem]:
             f"consensus {cluster.consensus} ms is less than 1.2 times the token, {cluster.token} ms",
             f"Make consensus at least {smallest} ms",
         )
-    if has.sound("cluster", "monitor_interval", "deep_monitor_interval"):
-        deep, often = cluster.deep_monitor_interval, cluster.monitor_interval
-        if deep and deep <= often:
-            yield has.problem(
-                ("cluster", "deep_monitor_interval"),
-                f"{deep} s is not longer than monitor_interval, {often} s",
-                "Make it longer, or 0 s to have libvirt asked at every monitor",
-            )
     # Corosync refuses to start when the pause between two retransmits, less its own margin, falls under 30 ms.
     between_ms = int(cluster.token / (cluster.token_retransmits_before_loss_const + 0.2))
     if has.sound("cluster", "token", "token_retransmits_before_loss_const") and int(between_ms * 0.8 - 10) < 30:
@@ -259,4 +262,5 @@ RULES: tuple[Callable[[Understood], Iterator[Problem]], ...] = (
     _memory,
     _storage,
     _totem,
+    _monitors,
 )
