@@ -27,9 +27,9 @@ class NodeFacts:
         boot_id: random number of this boot of its kernel; another one means that it really went down.
         uptime_s: seconds since that boot.
         drbd: its view of DRBD; None when the driver is not loaded.
-        mount: findmnt's line about the OCFS2 mount point; empty when nothing is mounted.
+        mount: source, kind and options of what is mounted at OCFS2's mount point; empty when nothing is.
         running_guests: domains that run on it, by libvirt.
-        cluster: Pacemaker's view of the cluster; None when Pacemaker does not answer there.
+        cluster: Pacemaker's view of the cluster; None when Pacemaker does not answer there, or was not asked.
     """
 
     boot_id: str
@@ -80,15 +80,48 @@ def problems_of(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
     cluster = next((facts.cluster for facts in nodes.values() if facts and facts.cluster), None)
     if cluster is not None:
         problems += _cluster_problems(lab, cluster)
+    return [*problems, *_guest_problems(lab, nodes)]
+
+
+def unsettled(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
+    """What a glance, which does not ask Pacemaker, sees missing until every guest runs at home on sound storage.
+
+    Empty is not yet healthy; anything else is not worth a look that costs more.
+
+    Args:
+        lab: the lab.
+        nodes: per node name, what was seen; None for one that could not be asked.
+    """
+    problems: list[str] = []
+    for name, facts in nodes.items():
+        problems += _storage_problems(lab, name, facts) if facts else [f"{name} cannot be reached"]
+    return [*problems, *_guest_problems(lab, nodes), *away_from_home(lab, nodes)]
+
+
+def away_from_home(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
+    """Which guests do not run on their homes, each as one sentence."""
+    return [
+        f"{guest.name} is not at home on {guest.home}"
+        for guest in lab.guests
+        if not (facts := nodes[guest.home]) or guest.domain not in facts.running_guests
+    ]
+
+
+def _guest_problems(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> Iterator[str]:
     running = [guest for facts in nodes.values() if facts for guest in facts.running_guests]
     for guest in lab.guests:
         count = running.count(guest.domain)
         if count != 1:
-            problems.append(f"{guest.name} runs {count} times" if count else f"{guest.name} does not run")
-    return problems
+            yield f"{guest.name} runs {count} times" if count else f"{guest.name} does not run"
 
 
 def _node_problems(lab: Lab, name: str, facts: NodeFacts) -> Iterator[str]:
+    yield from _storage_problems(lab, name, facts)
+    if facts.cluster is None:
+        yield f"{name}: Pacemaker does not answer"
+
+
+def _storage_problems(lab: Lab, name: str, facts: NodeFacts) -> Iterator[str]:
     device = facts.drbd.device(lab.storage.minor) if facts.drbd else None
     if device is None:
         yield f"{name}: DRBD is not loaded"
@@ -101,8 +134,6 @@ def _node_problems(lab: Lab, name: str, facts: NodeFacts) -> Iterator[str]:
         yield f"{name}: OCFS2 is not mounted"
     elif "ro" in words[-1].split(","):
         yield f"{name}: OCFS2 is mounted read-only"
-    if facts.cluster is None:
-        yield f"{name}: Pacemaker does not answer"
 
 
 def _cluster_problems(lab: Lab, cluster: ClusterStatus) -> Iterator[str]:

@@ -90,6 +90,7 @@ def wait_until(
     what: str,
     deadline: Deadline,
     interval_s: float = 0.5,
+    rest: float = 0.0,
     hopeless: Callable[[], str] | None = None,
     remedy: str = "",
     details: Callable[[], list[str]] | None = None,
@@ -101,7 +102,9 @@ def wait_until(
         look: returns the value, or None/False for not yet.
         what: what is waited for, as in "waiting for {what}".
         deadline: when to give up.
-        interval_s: pause between looks.
+        interval_s: pause between looks, at least.
+        rest: pause between looks, at least so many times as long as the last one took. For looks that cost those who
+            are looked at the time that they need to come to it.
         hopeless: returns why it can no longer come true (fails at once), or an empty string.
         remedy: what a person can try.
         details: called once at failure, for last output.
@@ -113,7 +116,9 @@ def wait_until(
     """
     progressing = _Progressing(deadline)
     while True:
+        began_s = time.monotonic()
         value = look()
+        pause_s = max(interval_s, rest * (time.monotonic() - began_s))
         if value is not None and value is not False:
             return value
         why = hopeless() if hopeless else ""
@@ -125,4 +130,4 @@ def wait_until(
             raise WaitError(
                 f"{what}: not so after {deadline.allowed_s:.0f} s", remedy=remedy, details=details() if details else ()
             )
-        pause(min(interval_s, max(0.01, deadline.remaining_s())))
+        pause(min(pause_s, max(0.01, deadline.remaining_s())))

@@ -10,6 +10,7 @@ from lab.core.drills.catalogue import Drill
 from lab.core.drills.record import Phase
 from lab.core.errors import LabError
 from lab.core.faults.fault import FaultPlan
+from lab.core.health import away_from_home, unsettled
 from lab.core.measurement.samples import Recording
 from lab.core.model import Guest, Node
 from lab.doors.clock import Deadline, now_s, wait_until
@@ -100,6 +101,7 @@ def power_off(scene: Scene) -> None:
                 what=f"{scene.node.name} to be fenced",
                 deadline=scene.deadline(),
                 interval_s=scene.look_interval_s,
+                rest=observe.LOOK_REST,
                 remedy="./inv lab.status tells what the other node thinks of it",
             )
     with scene.session.reporter.step("switch it on again", node=scene.node.name):
@@ -191,19 +193,15 @@ def wait_home(scene: Scene) -> observe.Look:
     """
     lab = scene.session.lab
     seen: list[observe.Look] = []
-
-    def wrong() -> list[str]:
-        look = seen[-1]
-        away = [
-            f"{guest.name} is not at home on {guest.home}"
-            for guest in lab.guests
-            if not (facts := look.nodes[guest.home]) or guest.domain not in facts.running_guests
-        ]
-        return [*look.problems(lab), *away]
+    wrong: list[str] = []
 
     def home() -> bool:
-        seen[:] = [observe.look(scene.session)]
-        return not wrong()
+        seen[:] = [observe.glance(scene.session)]
+        wrong[:] = unsettled(lab, seen[-1].nodes)
+        if not wrong:
+            seen[:] = [observe.look(scene.session)]
+            wrong[:] = [*seen[-1].problems(lab), *away_from_home(lab, seen[-1].nodes)]
+        return not wrong
 
     with scene.session.reporter.step("everything back at home, lab healthy"):
         wait_until(
@@ -212,9 +210,10 @@ def wait_home(scene: Scene) -> observe.Look:
             deadline=scene.deadline(),
             interval_s=scene.look_interval_s,
             remedy="./inv lab.status shows everything; the lab is left as it is, `crm_mon -1rf` on a node says more",
-            details=wrong,
+            rest=observe.LOOK_REST,
+            details=lambda: wrong,
             # Guests come home one after the other.
-            progress=lambda: frozenset(wrong()),
+            progress=lambda: frozenset(wrong),
         )
         scene.note("healthy", "", "seen by a look at both nodes", scene.look_interval_s + 2.0)
     return seen[-1]
@@ -291,7 +290,7 @@ def _wait_steady(scene: Scene, since_s: float) -> None:
 
 def _wait_place(scene: Scene, guest: Guest, node_name: str) -> None:
     def there() -> bool:
-        look = observe.look(scene.session)
+        look = observe.glance(scene.session)
         return [name for name, facts in look.nodes.items() if facts and guest.domain in facts.running_guests] == [
             node_name
         ]

@@ -236,6 +236,7 @@ def _until_healthy(stage: Stage, discard: str) -> list[str]:
         what="a healthy lab",
         deadline=Deadline.after(stage.limit_s(HEALTHY_LIMIT_S)),
         interval_s=stage.limit_s(1.5),
+        rest=observe.LOOK_REST,
         remedy="./inv lab.status shows everything, `crm_mon -1rf` on a node says more; ./inv lab.reset loads the save",
         details=lambda: seen[-1].problems(session.lab),
     )

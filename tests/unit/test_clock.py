@@ -81,3 +81,19 @@ def test_progress_makes_the_time_twice_as_long_at_most(time: list[float]) -> Non
     with pytest.raises(WaitError, match="x: not so after 100 s"):
         wait_until(lambda: None, what="x", deadline=Deadline.after(50), interval_s=10, progress=lambda: time[0])
     assert time[0] == 200
+
+
+def test_after_a_look_that_took_long_there_is_as_much_rest(time: list[float]) -> None:
+    """Or those who are looked at spend their time on being looked at."""
+    looks: list[float] = []
+
+    def look(takes_s: float) -> bool:
+        looks.append(time[0])
+        time[0] += takes_s
+        return len(looks) == 3
+
+    wait_until(lambda: look(8), what="x", deadline=Deadline.after(100), interval_s=2, rest=1.5)
+    assert looks == [100, 120, 140]
+    looks.clear()
+    wait_until(lambda: look(0.5), what="x", deadline=Deadline.after(100), interval_s=2, rest=1.5)
+    assert looks == [148, 150.5, 153]

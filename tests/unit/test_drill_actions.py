@@ -56,3 +56,28 @@ def test_a_node_is_switched_on_again_after_it_was_fenced(method: str, monkeypatc
     drill_actions.power_off(Scene(session, machines, plan.drill, plan.node, None, lambda: []))
     looks = ["look from piova"] * 3 if method == "fence_virt" else []
     assert machines.calls == ["power off smoke-brina", *looks, "start smoke-brina"]
+
+
+def test_the_whole_look_is_taken_only_when_a_glance_finds_nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look starts clients of libvirt and of Pacemaker on both nodes, which the guests that come home pay for."""
+    lab = parse_topology(TOPOLOGY.read_text(encoding="utf-8"), source="smoke.yaml")
+    monkeypatch.setattr(clock.time, "sleep", lambda _seconds: None)
+    reporter = SimpleNamespace(step=lambda *_words, **_more: nullcontext())
+    session: Any = SimpleNamespace(lab=lab, reporter=reporter)
+    calls: list[str] = []
+    missing = iter([["Passata is not at home on piova"]] * 3 + [[]] * 2)
+    ill = iter([["MS_DRBD is not promoted on both nodes"], []])
+
+    def seen(kind: str) -> object:
+        calls.append(kind)
+        return SimpleNamespace(nodes={}, problems=lambda _lab: next(ill))
+
+    monkeypatch.setattr(observe, "glance", lambda _session: seen("glance"))
+    monkeypatch.setattr(observe, "look", lambda _session: seen("look"))
+    monkeypatch.setattr(drill_actions, "unsettled", lambda _lab, _nodes: next(missing))
+    monkeypatch.setattr(drill_actions, "away_from_home", lambda _lab, _nodes: [])
+    (plan,) = planned(lab, Order("power-off", "brina"))
+    scene = Scene(session, None, plan.drill, plan.node, None, lambda: [])  # type: ignore[arg-type]
+    drill_actions.wait_home(scene)
+    assert calls == ["glance"] * 4 + ["look", "glance", "look"]
+    assert [phase.name for phase in scene.phases] == ["healthy"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.cluster_status import ClusterNode, ClusterStatus, FailedAction, ResourceInstance
-from lab.core.health import NodeFacts, fence_resource, only_late, problems_of
+from lab.core.health import NodeFacts, away_from_home, fence_resource, only_late, problems_of, unsettled
 from lab.core.model import Fencing, Lab
 from lab.core.parsers.drbd import DrbdDevice, DrbdStatus
 from lab.core.topology import parse_topology
@@ -224,3 +224,39 @@ def test_nothing_is_merely_late_where_something_else_is_wrong() -> None:
     late = with_cluster(replace(CLUSTER, failed_actions=(LATE,)))
     assert only_late(LAB, {**late, "piova": None}) == ()
     assert only_late(LAB, with_cluster(CLUSTER)) == ()
+
+
+def test_a_glance_finds_nothing_missing_though_it_did_not_ask_pacemaker() -> None:
+    seen = {"brina": facts(None), "piova": facts(None, guests=("passata",))}
+    home = LAB.guests[0].home
+    assert home == "piova"
+    assert unsettled(LAB, seen) == []
+    assert away_from_home(LAB, seen) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "missing"),
+    [
+        ({"brina": facts(None, guests=("passata",)), "piova": facts(None)}, ["Passata is not at home on piova"]),
+        ({"brina": None, "piova": facts(None, guests=("passata",))}, ["brina cannot be reached"]),
+        (
+            {"brina": facts(None, guests=("passata",)), "piova": None},
+            ["piova cannot be reached", "Passata is not at home on piova"],
+        ),
+        (
+            {"brina": facts(None, guests=("passata",)), "piova": facts(None, guests=("passata",))},
+            ["Passata runs 2 times"],
+        ),
+        (
+            {"brina": facts(None, mount=""), "piova": facts(None, device=None)},
+            [
+                "brina: OCFS2 is not mounted",
+                "piova: DRBD is not loaded",
+                "Passata does not run",
+                "Passata is not at home on piova",
+            ],
+        ),
+    ],
+)
+def test_what_a_glance_misses(seen: Mapping[str, NodeFacts | None], missing: list[str]) -> None:
+    assert unsettled(LAB, seen) == missing

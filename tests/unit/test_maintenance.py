@@ -92,6 +92,10 @@ class Node:
             raise OSError(30, "Read-only file system")
         self.files[path] = text
 
+    def names(self, path: str) -> list[str]:
+        assert path == "/run/libvirt/qemu"
+        return ["driver.pid.lock", *(f"{guest}.{end}" for guest in sorted(self.guests) for end in ("pid", "xml"))]
+
     def remove(self, path: str) -> None:
         self.files.pop(path, None)
 
@@ -313,6 +317,31 @@ def test_waits_for_drbd_and_for_guests(gone: str, left: str) -> None:
     assert run(node, "--interval", "7") == 0
     assert node.sleeps == [7]
     assert [line for _, line in node.lines if line.startswith("still here")] == [f"still here: {left}"]
+
+
+def test_pacemaker_and_libvirt_are_left_alone_while_the_node_empties() -> None:
+    """Both are a second of work for an emulated node, which its guests need to get away."""
+    node = Node()
+    node.empty_after(20)
+    assert run(node, "--interval", "2") == 0
+    assert node.sleeps == [2] * 20
+    asked = [argv[0] for argv in node.commands if argv[0] in ("crm_mon", "virsh")]
+    # The checks before, the first look, half a minute later, and once it looks empty.
+    assert asked == ["crm_mon", "crm_mon", "crm_mon", "virsh", "crm_mon"]
+
+
+def test_given_up_when_the_other_node_is_lost_at_the_last_moment() -> None:
+    node = Node()
+
+    def leave(number: int) -> None:
+        if number == 3:
+            node.empty()
+            node.cluster = PEER_STANDBY
+
+    node.at_sleep = leave
+    assert run(node, "--interval", "2") == 9
+    assert node.sleeps == [2, 2, 2]
+    assert node.changes == [ON, OFF]
 
 
 def test_an_unloaded_driver_is_a_stopped_one() -> None:
