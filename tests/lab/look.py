@@ -285,7 +285,11 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
             "entries": f"mariadb -N -B lab -e {shlex.quote(ENTRIES)}",
             "engine": f"mariadb -N -B -e {shlex.quote(ENGINE)}",
         },
-        "telephony": {"extensions": "asterisk -rx 'sip show peers'"},
+        "telephony": {
+            "extensions": "asterisk -rx 'sip show peers'",
+            # proc(5): also of a thread, by its number; Asterisk's first one is the process.
+            "slack": "cat /proc/$(pgrep -o -x asterisk)/timerslack_ns",
+        },
     }[guest.service]
     return {
         "clock": "date +%s",

@@ -27,6 +27,8 @@ LISTENING = "0A"
 LEAST_SHARE_OF_MEMORY = 0.6
 #: 127.0.0.1 as /proc/net writes it.
 LOOPBACK = "0100007F"
+#: What the guest's service script asks the kernel for.
+EXCHANGE_SLACK_NS = 100_000_000
 #: What the clients of this run did cannot be longer ago.
 RECENT_S = 300
 
@@ -159,3 +161,9 @@ def test_both_verdicts_are_in_the_database(inside: Look, served: dict[str, list[
 def test_both_extensions_are_known(inside: Look) -> None:
     names = {line.split()[0].partition("/")[0] for line in inside.lines("extensions")}
     assert {"101", "102"} <= names
+
+
+@pytest.mark.service("telephony")
+def test_the_idle_exchange_sleeps(inside: Look) -> None:
+    """Without this slack one of its threads wakes the guest a hundred times a second."""
+    assert int(inside.text("slack")) == EXCHANGE_SLACK_NS

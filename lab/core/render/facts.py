@@ -13,6 +13,7 @@ from lab.core import addressing, vagrant_plan
 from lab.core.health import MOUNT_CLONE, STORAGE_CLONE
 from lab.core.model import Guest, Lab, LabImages, Node, Secrets
 from lab.core.render.cluster_words import software_values
+from lab.core.render.command_lines import GUEST_COMMAND_LINE, node_command_line
 
 Values = dict[str, Any]
 
@@ -112,22 +113,6 @@ def _below(folder: str, name: str) -> str:
     return f"{folder}/{name}" if name else ""
 
 
-def node_command_line(lab: Lab) -> str:
-    """Kernel command line of a node.
-
-    Names eth0 to eth2 are the study's (``net.ifnames=0``); there is no swap to resume from (``nohibernate``,
-    ``noresume``). An emulated CPU has none of the flaws that ``mitigations`` guard against, only their cost.
-    A node bridges the guests' VLANs and must not speak there; IPv6 would, as soon as there is a device
-    (kernel-parameters.txt, ``sysctl.*``).
-    """
-    words = ["root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "quiet", "nohibernate", "noresume"]
-    if lab.accelerator == "tcg":
-        words += ["mitigations=off"]
-    if lab.network.vlans:
-        words += ["sysctl.net.ipv6.conf.default.disable_ipv6=1"]
-    return " ".join(words)
-
-
 def guest_values(lab: Lab, guest: Guest) -> Values:
     """Everything that templates say about one guest."""
     mount = lab.storage.mount_point
@@ -156,7 +141,7 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "seed_path": f"{mount}/{guest.domain}-seed.tar",
         "kernel_path": f"{mount}/guest-{suite}-vmlinuz",
         "initrd_path": f"{mount}/guest-{suite}-initrd",
-        "command_line": "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off",
+        "command_line": GUEST_COMMAND_LINE,
         # A 64-bit baseline that KVM offers in full on Intel, on AMD and inside QEMU's emulated EPYC (kvm64 wants "vme",
         # which the emulator lacks), so a guest can move between any two hosts.
         "cpu_model": "qemu64",
