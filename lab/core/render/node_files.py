@@ -23,7 +23,11 @@ TABLE = "modes.yaml"
 PER_GUEST = "{guest}"
 BINARY = ".b64"
 #: What is in front of Pacemaker's agent for guests, where it is used.
-GUEST_AGENT = "usr/lib/ocf/resource.d/lab/VirtualDomain"
+GUEST_AGENT = (
+    "usr/lib/ocf/resource.d/lab/VirtualDomain",
+    "usr/lib/ocf/lib/lab/guest-state.sh",
+    "usr/lib/ocf/lib/lab/bin/virsh",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def node_files(engine: Engine, values: Values) -> list[NodeFile]:
     """
     software: Software = values["software"]
     folders = [NODES, *(f"cloudinit/{layer}/nodes/" for layer in software.layers)]
-    unused = set() if values["cluster"]["deep_monitor_interval_s"] else {GUEST_AGENT}
+    unused = set[str]() if values["cluster"]["deep_monitor_interval_s"] else set(GUEST_AGENT)
     modes: dict[str, FileMode] = {}
     files: dict[str, NodeFile] = {}
     for folder in folders:
