@@ -33,13 +33,13 @@ SECTIONS = {
 
 #: A glance starts no client of libvirt and of Pacemaker, each of which is a second of work for an emulated node:
 #: repeated all the time while guests migrate, looks took a sixth of both nodes from them. Guests are those for which
-#: libvirt noted the number of a process that is there.
+#: libvirt noted a state, and the number of a process that is there (its own number is in that folder, too).
 GLANCE_SECTIONS = {
     "drbd": "cat /proc/drbd",
     "mount": 'while read -r source place kind options rest; do [ "$place" = %(mount_point)s ] && '
     "echo $source $kind $options; done </proc/mounts",
-    "guests": 'for file in /run/libvirt/qemu/*.pid; do read -r pid <$file || [ -n "$pid" ] && [ -d /proc/$pid ] && '
-    "name=${file##*/} && echo ${name%%.pid}; done 2>/dev/null",
+    "guests": "for file in /run/libvirt/qemu/*.xml; do name=${file##*/}; name=${name%%.xml}; pid=; "
+    'read -r pid </run/libvirt/qemu/$name.pid; [ -n "$pid" ] && [ -d /proc/$pid ] && echo $name; done 2>/dev/null',
 }
 
 

@@ -29,13 +29,16 @@ def test_guests_are_those_whose_process_is_there(place: Path) -> None:
     notes = place / "qemu"
     ended = subprocess.Popen(["true"])
     ended.wait()
+    for name in ("passata", "soldi", "gone", "empty", "blank", "starting"):
+        (notes / f"{name}.xml").write_text("<domstatus/>")
     # libvirt writes the number without a newline.
     (notes / "passata.pid").write_text(str(os.getpid()))
     (notes / "soldi.pid").write_text(f"{os.getpid()}\n")
     (notes / "gone.pid").write_text(str(ended.pid))
     (notes / "empty.pid").write_text("")
-    (notes / "driver.lock").write_text(str(os.getpid()))
-    (notes / "passata.xml").write_text("<domstatus/>")
+    (notes / "blank.pid").write_text("\n")
+    # Its own.
+    (notes / "driver.pid").write_text(str(os.getpid()))
     assert node_facts(glance(place, "/nowhere")).running_guests == ("passata", "soldi")
 
 

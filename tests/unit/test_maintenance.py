@@ -94,7 +94,7 @@ class Node:
 
     def names(self, path: str) -> list[str]:
         assert path == "/run/libvirt/qemu"
-        return ["driver.pid.lock", *(f"{guest}.{end}" for guest in sorted(self.guests) for end in ("pid", "xml"))]
+        return ["driver.pid", *(f"{guest}.{end}" for guest in sorted(self.guests) for end in ("pid", "xml"))]
 
     def remove(self, path: str) -> None:
         self.files.pop(path, None)
