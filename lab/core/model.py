@@ -1,8 +1,7 @@
 """The frozen model of one lab: everything that rendering and bringing up need, fully resolved.
 
-A topology document (:mod:`lab.core.topology`) is validated and resolved into a :class:`Lab`. Nothing in here is
-optional by accident: derived values (MAC and IP addresses, UUIDs, object names) are properties computed by
-:mod:`lab.core.addressing`, so that the same document gives the same lab everywhere.
+A topology document (:mod:`lab.core.topology`) is validated and resolved into a :class:`Lab`. Derived values (MAC and IP
+addresses, UUIDs, object names) are computed by :mod:`lab.core.addressing`: one document, the same lab everywhere.
 
 Units are part of the field names: ``_mib``, ``_ms``, ``_s``. Facts come from the study that the lab reproduces.
 """
@@ -53,6 +52,7 @@ class Node:
         system_disk_mib: size of the system disk (an overlay on the baked image).
         storage_disk_mib: size of the extra disk that carries DRBD.
         image: what the system disk is based on.
+        translation_cache_mib: limit of what QEMU keeps of translated code in, where it emulates; 0 for its own.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Node:
     system_disk_mib: int
     storage_disk_mib: int
     image: ImageSource
+    translation_cache_mib: int = 2048
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
         _accelerator(choice, insisted),
         _cpu(facts),
         *_node_cpus(lab, choice),
-        _memory(lab, facts),
+        _memory(lab, facts, choice),
         *_disk(lab, facts),
         *_libvirt(facts),
         *_tools(lab, facts),
@@ -179,7 +179,7 @@ def _node_cpus(lab: Lab, choice: Choice) -> Iterator[Finding]:
         )
 
 
-def _memory(lab: Lab, facts: HostFacts) -> Finding:
+def _memory(lab: Lab, facts: HostFacts, choice: Choice) -> Finding:
     waiting = [node for node in lab.nodes if not _running(facts, domain_name(lab.name, node.name))]
     if not waiting:
         return Finding("memory", "ok", "every node is running already")
@@ -190,6 +190,14 @@ def _memory(lab: Lab, facts: HostFacts) -> Finding:
     if facts.memory_available_mib < need_mib:
         return Finding(
             "memory", "failure", message, "Give the nodes less memory in the topology, or end other programs"
+        )
+    caches_mib = sum(node.translation_cache_mib for node in waiting) if choice.accelerator == "tcg" else 0
+    if facts.memory_available_mib < need_mib + caches_mib:
+        return Finding(
+            "memory",
+            "warning",
+            f"{message}, and up to {caches_mib} MiB for their translated code, which fill up within minutes",
+            "Give it less: nodes.<name>.translation_cache in the topology, 512 MiB for example",
         )
     return Finding("memory", "ok", message)
 

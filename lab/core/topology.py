@@ -198,6 +198,7 @@ def _node(name: str, index: int, node: NodeDocument, image: ImageDocument) -> mo
         system_disk_mib=node.system_disk,
         storage_disk_mib=node.storage_disk,
         image=_image(image),
+        translation_cache_mib=node.translation_cache,
     )
 
 

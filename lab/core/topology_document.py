@@ -62,6 +62,12 @@ class NodeDocument(Section):
         "Size of the extra disk that carries LVM, DRBD and OCFS2; the same on both nodes.", 8192, "MiB"
     )
     image: Annotated[str, IMAGE_NAME] = setting("Name of the node's image in the section images.", "node")
+    translation_cache: Annotated[int, size(0, 2048)] = setting(
+        "Where processors are emulated, the most memory that QEMU keeps the node's translated code in; what is full is "
+        "thrown away as a whole. 0 MiB for QEMU's own choice, an eighth of the host's memory and at most 1 GiB.",
+        model.Node.translation_cache_mib,
+        "MiB",
+    )
 
 
 class StudyDocument(Section):

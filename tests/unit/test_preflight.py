@@ -84,6 +84,18 @@ def test_asking_for_kvm_makes_tcg_a_failure(lab: Lab, host: HostFacts) -> None:
     assert only(judge(lab, host, TCG), "accelerator").severity == "ok"
 
 
+def test_memory_that_is_too_short_for_translated_code_is_said(lab: Lab, host: HostFacts) -> None:
+    """Nodes come up then, and QEMU or something else is killed later."""
+    need_mib = sum(node.memory_mib + 512 for node in lab.nodes) + 512
+    enough, tight = (replace(host, memory_available_mib=need_mib + 2 * 2048 - less) for less in (0, 1))
+    assert only(judge(lab, enough, TCG), "memory").severity == "ok"
+    finding = only(judge(lab, tight, TCG), "memory")
+    assert finding.severity == "warning"
+    assert "up to 4096 MiB for their translated code" in finding.message
+    assert "nodes.<name>.translation_cache" in finding.remedy
+    assert only(judge(lab, tight, Choice("kvm", "KVM", "")), "memory").severity == "ok"
+
+
 def test_memory_is_counted_for_nodes_that_do_not_run(lab: Lab, host: HostFacts) -> None:
     short = replace(host, memory_available_mib=lab.nodes[0].memory_mib)
     assert only(judge(lab, short, TCG), "memory").severity == "failure"

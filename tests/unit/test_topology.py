@@ -136,6 +136,7 @@ SUM = "0123456789abcdef" * 4
         ("nodes.piova.memory", "4 GiB", lambda lab: lab.nodes[1].memory_mib, 4096),
         ("nodes.brina.system_disk", "10 GiB", lambda lab: lab.nodes[0].system_disk_mib, 10240),
         ("nodes.brina.storage_disk", "8.5 GiB", lambda lab: lab.nodes[0].storage_disk_mib, 8704),
+        ("nodes.brina.translation_cache", "0 MiB", lambda lab: lab.nodes[0].translation_cache_mib, 0),
         ("images.node", {"recipe": "node", "suite": "trixie"}, lambda lab: lab.nodes[1].image.suite, "trixie"),
         (
             "images.node",

@@ -79,6 +79,7 @@ def node_values(lab: Lab, node: Node, images: LabImages, secrets: Secrets) -> Va
         "system_disk_mib": node.system_disk_mib,
         "system_disk_gib": math.ceil(node.system_disk_mib / 1024),
         "storage_disk_mib": node.storage_disk_mib,
+        "translation_cache_mib": node.translation_cache_mib,
         "domain_name": addressing.domain_name(lab.name, node.name),
         "domain_uuid": str(addressing.domain_uuid(lab.name, node.name)),
         "service_ip": str(addressing.node_service_ip(lab, node)),
