@@ -160,7 +160,8 @@ def test_a_radius_server_that_stops_shows_as_loss(tmp_path: Path) -> None:
         records = daemons.enter_context(radius_servers(tmp_path))
         told = half(daemons, Stream("radius-accounting", "Speedauth", 25.0), 4)
     assert told.sent == 100
-    assert told.answered == records.read_text().count("Acct-Session-Id")
+    # A server that is ended between its record and its answer has stored more than it answered, never less.
+    assert told.answered <= records.read_text().count("Acct-Session-Id") <= told.answered + 2
     assert 10 < told.lost == 100 - told.answered < 90
 
 
