@@ -10,13 +10,19 @@ import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 
-#: Loads the modules in the order given, mounts the root disk and hands over to the init on it.
+#: Loads the modules in the order given, mounts the root disk and hands over to the init on it. Words MODULE.OPTION=VALUE
+#: of the kernel's command line are options of that module, as for modprobe(8): insmod would not look there.
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
+read -r words < /proc/cmdline
 while read -r module; do
-    /bin/busybox insmod "/modules/$module" || echo "initrd: module $module did not load"
+    options=
+    for word in $words; do
+        case $word in "${module%.ko}".*=*) options="$options ${word#*.}" ;; esac
+    done
+    /bin/busybox insmod "/modules/$module" $options || echo "initrd: module $module did not load"
 done < /modules/order
 tries=0
 until [ -b /dev/vda ]; do

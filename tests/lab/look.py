@@ -298,6 +298,7 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
         "uptime": "cat /proc/uptime",
         "address": "ip -4 -o address show dev eth0",
         "mac": "cat /sys/class/net/eth0/address",
+        "interrupts for sent packets": "cat /sys/module/virtio_net/parameters/napi_tx",
         "route": "ip -4 route show default",
         "root": "grep ' / ' /proc/mounts",
         "disk size": "cat /sys/class/block/vda/size",

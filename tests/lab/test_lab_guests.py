@@ -129,6 +129,11 @@ def test_web_server_runs_and_its_database_is_for_itself(inside: Look) -> None:
     assert MYSQL_PORT not in reachable(inside.text("tcp"), listening=True)
 
 
+def test_sent_packets_interrupt_no_emulated_guest(lab: Lab, inside: Look) -> None:
+    """The initrd passes an option of the kernel's command line to the module that it names."""
+    assert inside.text("interrupts for sent packets") == ("N" if lab.accelerator == "tcg" else "Y")
+
+
 @pytest.mark.service("web")
 def test_row_written_by_the_client_is_in_the_database(inside: Look, served: dict[str, list[ProbeResult]]) -> None:
     (answer,) = served["http"]

@@ -13,7 +13,7 @@ from lab.core import addressing, vagrant_plan
 from lab.core.health import MOUNT_CLONE, STORAGE_CLONE
 from lab.core.model import Guest, Lab, LabImages, Node, Secrets
 from lab.core.render.cluster_words import software_values
-from lab.core.render.command_lines import GUEST_COMMAND_LINE, node_command_line
+from lab.core.render.command_lines import guest_command_line, node_command_line
 
 Values = dict[str, Any]
 
@@ -142,7 +142,7 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "seed_path": f"{mount}/{guest.domain}-seed.tar",
         "kernel_path": f"{mount}/guest-{suite}-vmlinuz",
         "initrd_path": f"{mount}/guest-{suite}-initrd",
-        "command_line": GUEST_COMMAND_LINE,
+        "command_line": guest_command_line(lab),
         # A 64-bit baseline that KVM offers in full on Intel, on AMD and inside QEMU's emulated EPYC (kvm64 wants "vme",
         # which the emulator lacks), so a guest can move between any two hosts.
         "cpu_model": "qemu64",
