@@ -10,8 +10,8 @@ import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 
-#: Loads the modules in the order given, mounts the root disk and hands over to the init on it. Words MODULE.OPTION=VALUE
-#: of the kernel's command line are options of that module, as for modprobe(8): insmod would not look there.
+#: Loads the modules in the order given, mounts the root disk and hands over to the init on it. Words
+#: MODULE.OPTION=VALUE of the kernel's command line are options of that module, as for modprobe(8).
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev

@@ -8,11 +8,11 @@ from lab.core.model import Lab
 def guest_command_line(lab: Lab) -> str:
     """Kernel command line of a guest; ``mitigations``, ``init_on_alloc`` and ``cryptomgr``: :func:`node_command_line`.
 
-    Each time that a guest leaves its processor to the node, an emulated node forgets all addresses it had translated, and
-    looks up again every piece of code that it had ready: that was a third of the emulator's time. So under TCG a guest
-    is told to leave it less often. Timers of its programs go by its tick (``highres``), which is as exact as the node's own
-    timers; a packet that was sent need not interrupt it (``virtio_net.napi_tx``, passed to the module by the initrd); and
-    nobody looks several times a second whether memory should be compacted or counted (``sysctl.vm.*``).
+    Each time that a guest leaves its processor to the node, an emulated node forgets all addresses it had translated,
+    and looks up again every piece of code that it had ready: that was a third of the emulator's time. So under TCG a
+    guest is told to leave it less often. Timers of its programs go by its tick (``highres``), which is as exact as the
+    node's own timers; a packet that was sent need not interrupt it (``virtio_net.napi_tx``, passed to the module by the
+    initrd); and nobody looks several times a second whether memory should be compacted or counted (``sysctl.vm.*``).
     """
     words = ["root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "quiet"]
     words += ["mitigations=off", "init_on_alloc=0", "cryptomgr.notests"]
