@@ -20,7 +20,7 @@ from lab.core.errors import InputError, Problem
 InitrdKind = Literal["distribution", "tiny"]
 
 #: Part of every cache key; raised when the bakery makes something else out of the same inputs.
-BAKERY_FORMAT = 2
+BAKERY_FORMAT = 3
 
 SUITES = ("bullseye", "bookworm", "trixie")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from lab.core import bake_plan
 from lab.core.errors import LabError
 from lab.core.initrd import load_order, module_name, module_needs, tiny_initrd
+from lab.core.kernel_image import unpacked
 from lab.core.recipe import Recipe, RecipeFiles
 from lab.doors.process import ProcessError, Result, run
 
@@ -73,6 +74,8 @@ def build(request: BuildRequest) -> BuildResult:
     request.report("installing packages")
     _logged(request, [*_bound_to_us(), "mmdebstrap", "--verbose", *arguments], BUILD_TIMEOUT_S)
     packages = dict(line.split("\t") for line in (work / "packages.tsv").read_text().splitlines())
+    kernel = work / "kernel"
+    kernel.write_bytes(unpacked(kernel.read_bytes()) or kernel.read_bytes())
     initrd = work / "initrd"
     if recipe.initrd == "tiny":
         request.report("making the initrd")
@@ -83,7 +86,7 @@ def build(request: BuildRequest) -> BuildResult:
     convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-W", "-m", "4"]
     _logged(request, [*convert, "-o", "compression_type=zstd", str(raw), str(root)], CONVERT_TIMEOUT_S)
     raw.unlink()
-    return BuildResult(root=root, kernel=work / "kernel", initrd=initrd, packages=packages, tree_mib=tree_mib)
+    return BuildResult(root=root, kernel=kernel, initrd=initrd, packages=packages, tree_mib=tree_mib)
 
 
 def _stage(request: BuildRequest) -> None:
