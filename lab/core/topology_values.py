@@ -101,6 +101,9 @@ class Quantity(_Kind):
         """The quantity in its unit."""
         try:
             amount = self.read(value)
+        except units.MissingUnitError as error:
+            meant = units.MissingUnitError(error.number, self._likely_unit(error), error.units)
+            raise refuse(meant.message, meant.remedy) from None
         except units.UnitError as error:
             raise refuse(error.message, error.remedy) from None
         if not self.smallest <= amount <= self.largest:
@@ -110,6 +113,17 @@ class Quantity(_Kind):
                 f"{units.shortened(str(value))} is too {'small' if small else 'large'}", f"Write {bound} {self.unit}"
             )
         return amount
+
+    def _likely_unit(self, error: units.MissingUnitError) -> str:
+        """The first unit with which the number is within the bounds, the usual one before the others."""
+        for unit in (error.likely, *error.units):
+            try:
+                amount = self.read(f"{error.number} {unit}")
+            except units.UnitError:
+                continue
+            if self.smallest <= amount <= self.largest:
+                return unit
+        return error.likely
 
     def json_form(self) -> dict[str, Any]:
         """A string of a number and a unit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 
@@ -77,6 +77,23 @@ class UnitError(ValueError):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+
+class MissingUnitError(UnitError):
+    """A number alone.
+
+    Args:
+        number: the number as it was written.
+        likely: the unit that is meant most often; a caller that knows bounds may know better.
+        units: the units that may be written.
+    """
+
+    def __init__(self, number: str, likely: str, units: Sequence[str]) -> None:
+        known = ", ".join(units)
+        super().__init__(f"{number} has no unit", f"Write the unit too, such as '{number} {likely}' (units: {known})")
+        self.number = number
+        self.likely = likely
+        self.units = units
 
 
 def mebibytes(value: object) -> int:
@@ -158,8 +175,7 @@ def _amount(value: object, units: Mapping[str, int], kind: str, example: str) ->
         )
     number, unit = match.groups()
     if not unit:
-        likely = example.split(" ", 1)[1]
-        raise UnitError(f"{text} has no unit", f"Write the unit too, such as '{number} {likely}' (units: {known})")
+        raise MissingUnitError(number, example.split(" ", 1)[1], tuple(units))
     if unit not in units:
         near = _nearest_unit(unit, units)
         hint = f"Did you mean '{number} {near}'? " if near else ""
