@@ -75,7 +75,9 @@ def build(request: BuildRequest) -> BuildResult:
     _logged(request, [*_bound_to_us(), "mmdebstrap", "--verbose", *arguments], BUILD_TIMEOUT_S)
     packages = dict(line.split("\t") for line in (work / "packages.tsv").read_text().splitlines())
     kernel = work / "kernel"
-    kernel.write_bytes(unpacked(kernel.read_bytes()) or kernel.read_bytes())
+    startable = unpacked(kernel.read_bytes())
+    if startable is not None:
+        kernel.write_bytes(startable)
     initrd = work / "initrd"
     if recipe.initrd == "tiny":
         request.report("making the initrd")

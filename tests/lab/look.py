@@ -45,6 +45,8 @@ UNITS = (
     *("corosync.service", "pacemaker.service", "o2cb.service", "ssh.service", "networking.service", "chrony.service"),
     *("libvirtd.socket", "virtlogd.socket", "qemu-guest-agent.service", "drbd.service", "ocfs2.service"),
 )
+#: Sysctl documentation of Linux, kernel: 0 for none, 2 for as many as the kernel can.
+RANDOM_ADDRESSES = "cat /proc/sys/kernel/randomize_va_space"
 KERNEL_SETTINGS = {
     "net.ipv4.conf.all.arp_ignore": "1",
     "net.ipv4.conf.all.arp_announce": "2",
@@ -195,6 +197,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
     return questions | {
         "clock": "date +%s",
         "kernel": "uname -r",
+        "random addresses": RANDOM_ADDRESSES,
         "hostname": "hostname",
         "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {quoted(PACKAGES)}",
         "modules": f"for m in {quoted(LOADED_MODULES)}; do [ ! -d /sys/module/$m ] || echo $m; done",
@@ -298,6 +301,7 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
         "uptime": "cat /proc/uptime",
         "address": "ip -4 -o address show dev eth0",
         "mac": "cat /sys/class/net/eth0/address",
+        "random addresses": RANDOM_ADDRESSES,
         "interrupts for sent packets": "cat /sys/module/virtio_net/parameters/napi_tx",
         "route": "ip -4 route show default",
         "root": "grep ' / ' /proc/mounts",

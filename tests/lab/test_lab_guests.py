@@ -129,6 +129,11 @@ def test_web_server_runs_and_its_database_is_for_itself(inside: Look) -> None:
     assert MYSQL_PORT not in reachable(inside.text("tcp"), listening=True)
 
 
+def test_programs_keep_their_addresses_in_an_emulated_guest(lab: Lab, inside: Look) -> None:
+    """QEMU translates a program again for each process in which it is at another address."""
+    assert inside.text("random addresses") == ("0" if lab.accelerator == "tcg" else "2")
+
+
 def test_sent_packets_interrupt_no_emulated_guest(lab: Lab, inside: Look) -> None:
     """The initrd passes an option of the kernel's command line to the module that it names."""
     assert inside.text("interrupts for sent packets") == ("N" if lab.accelerator == "tcg" else "Y")

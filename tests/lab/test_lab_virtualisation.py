@@ -138,6 +138,11 @@ def test_nodes_see_the_same_files(node_looks: dict[str, Look]) -> None:
     assert len(names) == 1
 
 
+def test_programs_keep_their_addresses_on_an_emulated_node(lab: Lab, seen: Look) -> None:
+    """QEMU translates a program again for each process in which it is at another address."""
+    assert seen.text("random addresses") == ("0" if lab.accelerator == "tcg" else "2")
+
+
 def test_root_reaches_the_peers_libvirt_by_ssh_without_a_question(lab: Lab, node: Node, seen: Look) -> None:
     # The way that a live migration takes.
     (peer,) = [name for name in lab.node_names if name != node.name]
