@@ -198,7 +198,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "clock": "date +%s",
         "kernel": "uname -r",
         "random addresses": RANDOM_ADDRESSES,
-        "guests' part": "cat /sys/fs/cgroup/machine.slice/cpu.weight",
+        "guests' part": "systemctl show -p CPUWeight --value machine.slice",
         "hostname": "hostname",
         "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {quoted(PACKAGES)}",
         "modules": f"for m in {quoted(LOADED_MODULES)}; do [ ! -d /sys/module/$m ] || echo $m; done",
