@@ -10,8 +10,8 @@ A reset is timed as a whole process, from start to exit, as a person at the term
 at which the last service had answered a client; after that it only waits for a healthy cluster. The bare revert is the
 yardstick: libvirt alone puts the same virtual machines back to the same snapshots and lets them run, and nobody
 asks whether they serve. Both are measured by turns in one run. Beside them: how long the nodes stand still for a save,
-what the disks have grown by, which processes of the lab are there at the end that were not there at the beginning, and
-how long ``ready`` takes to serve out of a lab that is halted or down.
+what disks and memory have grown by, which processes of the lab are there at the end that were not there at the
+beginning, and how long ``ready`` takes to serve out of a lab that is halted or down.
 
 Result: a table on standard output, and a JSON file. Exit code: 0 all measured and nothing left behind, 1 otherwise,
 2 refused. The lab stays, as the last reset has left it.
@@ -20,15 +20,17 @@ Result: a table on standard output, and a JSON file. Exit code: 0 all measured a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -85,6 +87,7 @@ class Figures:
     halted_s: list[float] = field(default_factory=list)
     kept_s: list[float] = field(default_factory=list)
     disk_mib: list[float] = field(default_factory=list)
+    memory_mib: list[float] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -110,6 +113,7 @@ class Figures:
                 "lab.up after lab.down, until all is healthy", "s", tuple(self.kept_s), "", TARGETS["kept"]
             ),
             "disk": Measurement("disks of the lab after each reset", "MiB", tuple(self.disk_mib)),
+            "memory": Measurement("memory of the lab's processes after each reset", "MiB", tuple(self.memory_mib)),
         }
         return {key: row for key, row in rows.items() if row.values}
 
@@ -123,6 +127,7 @@ class Figures:
             },
             "reset_in_bare_reverts": round(multiple, 2) if multiple else None,
             "disk_growth_mib": round(self.disk_mib[-1] - self.disk_mib[0], 1) if self.disk_mib else None,
+            "memory_growth_mib": round(growth(self.memory_mib), 1) if self.memory_mib else None,
             "left_behind": self.left_behind,
             "failures": self.failures,
         }
@@ -138,6 +143,9 @@ class Figures:
             parts.append(f"That is {document['reset_in_bare_reverts']} times as long as the bare revert.")
         if self.disk_mib:
             parts.append(f"The disks grew by {document['disk_growth_mib']} MiB over {len(self.disk_mib) - 1} resets.")
+        if self.memory_mib:
+            grown = document["memory_growth_mib"]
+            parts.append(f"The lab's processes grew by {grown} MiB (median of the second half against the first).")
         parts += [f"LEFT BEHIND: {one}" for one in self.left_behind]
         parts += [f"FAILED: {one}" for one in self.failures]
         return "\n".join(parts)
@@ -163,14 +171,13 @@ def parse_arguments(words: Sequence[str]) -> Plan:
     return Plan(given.name, resolve_topology(given.topology), given.count, given.drill, output)
 
 
-def processes_of(plan: Plan, proc: Path = sampling.PROC) -> Counter[str]:
-    """The processes that belong to the lab, by what they are, and how many there are of each.
+def processes(lab: str, proc: Path) -> Iterator[tuple[str, Path]]:
+    """What belongs to a lab: what each process is to it, see :func:`kind_of`, and its folder.
 
     Args:
-        plan: names the lab.
-        proc: the proc file system, another folder in tests.
+        lab: its name.
+        proc: the proc file system.
     """
-    found: Counter[str] = Counter()
     for entry in proc.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -178,9 +185,41 @@ def processes_of(plan: Plan, proc: Path = sampling.PROC) -> Counter[str]:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
         except OSError:
             continue  # it has ended meanwhile
-        if kind := kind_of(words, plan.name):
-            found[kind] += 1
-    return found
+        if kind := kind_of(words, lab):
+            yield kind, entry
+
+
+def processes_of(plan: Plan, proc: Path = sampling.PROC) -> Counter[str]:
+    """The processes that belong to the lab, by what they are, and how many there are of each.
+
+    Args:
+        plan: names the lab.
+        proc: the proc file system, another folder in tests.
+    """
+    return Counter(kind for kind, _entry in processes(plan.name, proc))
+
+
+def memory_mib(plan: Plan, proc: Path = sampling.PROC) -> float:
+    """Memory of the processes that belong to the lab, MiB; a page that N processes share counts 1/N for each.
+
+    Args:
+        plan: names the lab.
+        proc: the proc file system, another folder in tests.
+    """
+    total = 0.0
+    for _kind, entry in processes(plan.name, proc):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            total += sampling.parse_rollup((entry / "smaps_rollup").read_text())[1]
+    return total
+
+
+def growth(values: Sequence[float]) -> float:
+    """By how much the second half of some values is above the first, by their medians; 0 for fewer than two.
+
+    One value against one would say nothing: how much of a node's memory is there depends on when one looks.
+    """
+    middle = len(values) // 2
+    return median(values[-middle:]) - median(values[:middle]) if middle else 0.0
 
 
 def kind_of(words: Iterable[str], lab: str) -> str:
@@ -248,6 +287,7 @@ def measure(plan: Plan, figures: Figures) -> None:
         if not breaks:
             figures.served_s.append(served_s(result))
         figures.disk_mib.append(sampling.disk_mib(volumes))
+        figures.memory_mib.append(memory_mib(plan))
         say(f"reset {number} of {plan.count}: {result.duration_s:.1f} s")
     figures.left_behind = left_behind(before, processes_of(plan))
     for _ in range(SAVES):

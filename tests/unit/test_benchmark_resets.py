@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import resets
-from benchmarks.resets import Figures, kind_of, left_behind, parse_arguments, processes_of, served_s
+from benchmarks.resets import (
+    Figures,
+    growth,
+    kind_of,
+    left_behind,
+    memory_mib,
+    parse_arguments,
+    processes_of,
+    served_s,
+)
 from lab.core.errors import LabError
 from lab.doors.process import Result
 
@@ -21,6 +30,7 @@ def figures() -> Figures:
         bare_s=[3.0, 3.0],
         paused_s=[2.0],
         disk_mib=[1000.0, 1010.0, 1024.5],
+        memory_mib=[5000.0, 5200.0, 5100.0],
     )
 
 
@@ -32,7 +42,14 @@ def test_median_extremes_and_the_ratio_to_the_bare_revert() -> None:
     assert "Served: median 9.0 s, from 8.0 to 13.0 s." in text
     assert "That is 3.0 times as long as the bare revert." in text
     assert "The disks grew by 24.5 MiB over 2 resets." in text
+    assert "The lab's processes grew by 100.0 MiB (median of the second half against the first)." in text
     assert "after a drill" not in text
+
+
+def test_growth_is_told_from_halves_not_from_two_moments() -> None:
+    assert growth([5.0, 1.0, 5.0, 9.0, 5.0, 6.0]) == 1.0
+    assert growth([5.0, 1.0, 9.0]) == 4.0
+    assert (growth([]), growth([7.0])) == (0.0, 0.0)
 
 
 def test_nothing_measured_says_so() -> None:
@@ -60,8 +77,11 @@ def test_processes_are_found_and_counted(tmp_path: Path) -> None:
     for number in ("7", "8", "meminfo"):
         (tmp_path / number).mkdir()
         (tmp_path / number / "cmdline").write_bytes(b"ssh: build/mine/ssh-brina [mux]\0")
+    # 8 has ended in between, or is not ours to look at.
+    (tmp_path / "7" / "smaps_rollup").write_text("Rss: 4096 kB\nPss:       2048 kB\n")
     plan = parse_arguments(["--name", "mine", "-t", "smoke"])
     assert processes_of(plan, tmp_path) == {"ssh build/mine/ssh-brina": 2}
+    assert memory_mib(plan, tmp_path) == 2.0
     before, after = Counter({"a": 1, "b": 2}), Counter({"a": 3, "c": 1})
     assert left_behind(before, after) == ["1 x c", "2 x a"]
 
