@@ -208,11 +208,17 @@ def ratio(part: Measurement | None, whole: Measurement | None) -> float | None:
     return part.value / whole.value if part and whole and whole.value > 0 else None
 
 
+#: As many runs as the table shows each by itself; all of them are in the JSON file.
+SHOWN_RUNS = 10
+
+
 def table(measurements: Sequence[Measurement]) -> str:
     """The measurements as text in columns; a value over its target is marked."""
     rows = [("what", "median", "runs", "target", "")]
     for one in measurements:
         runs = " ".join(f"{value:.1f}" for value in one.values) if len(one.values) > 1 else "1"
+        if len(one.values) > SHOWN_RUNS:
+            runs = f"{len(one.values)} from {min(one.values):.1f} to {max(one.values):.1f}"
         target = f"{one.target:g} {one.unit}" if one.target is not None else "-"
         over = "OVER; " if one.target is not None and one.value > one.target else ""
         rows.append((one.name, f"{one.value:.1f} {one.unit}", runs, target, over + one.note))

@@ -82,6 +82,7 @@ def look() -> Iterator[ModuleType]:
 
 def test_one_command_answers_many_questions(look: ModuleType) -> None:
     questions = {
+        "an author's name": "true",
         "words": "echo 'it is \"quoted\"'; printf 'no newline'",
         "nothing": "true",
         "failure": "echo why >&2; exit 3",
@@ -89,7 +90,7 @@ def test_one_command_answers_many_questions(look: ModuleType) -> None:
     }
     seen = look.take(testinfra.get_host("local://"), questions, 20)
     assert seen.text("words") == 'it is "quoted"\nno newline'
-    assert (seen.text("nothing"), seen.text("input")) == ("", "")
+    assert (seen.text("nothing"), seen.text("input"), seen.text("an author's name")) == ("", "", "")
     failure = seen.answer("failure")
     assert (failure.text, failure.code) == ("why", 3)
     with pytest.raises(AssertionError, match="failure ended with exit code 3: why"):

@@ -137,7 +137,7 @@ def script(questions: Mapping[str, str]) -> str:
     """Questions, each a piece of shell text, as one script; every answer ends with its exit code."""
     parts = ["export LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
     for name, text in questions.items():
-        parts += [f"echo '{MARK}{name}'", f"( {text}\n) 2>&1 </dev/null", CLOSE]
+        parts += [f"echo {shlex.quote(MARK + name)}", f"( {text}\n) 2>&1 </dev/null", CLOSE]
     return "\n".join(parts)
 
 
@@ -198,7 +198,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "clock": "date +%s",
         "kernel": "uname -r",
         "random addresses": RANDOM_ADDRESSES,
-        "guests' part": "systemctl show -p CPUWeight --value machine.slice",
+        "weight of guests": "systemctl show -p CPUWeight --value machine.slice",
         "hostname": "hostname",
         "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {quoted(PACKAGES)}",
         "modules": f"for m in {quoted(LOADED_MODULES)}; do [ ! -d /sys/module/$m ] || echo $m; done",

@@ -144,7 +144,7 @@ def test_programs_keep_their_addresses_on_an_emulated_node(lab: Lab, seen: Look)
 
 
 def test_guests_have_the_greater_part_of_a_short_processor(seen: Look) -> None:
-    assert seen.text("guests' part") == "400"
+    assert seen.text("weight of guests") == "400"
 
 
 def test_root_reaches_the_peers_libvirt_by_ssh_without_a_question(lab: Lab, node: Node, seen: Look) -> None:

@@ -126,6 +126,8 @@ def test_the_table_marks_what_is_over_its_target() -> None:
     ).splitlines()
     assert lines[1].split() == ["quick", "2.0", "s", "1.0", "3.0", "2.0", "2", "s"]
     assert lines[2].endswith("OVER; why")
+    (_, many) = sampling.table([Measurement("soak", "s", tuple(float(number) for number in range(1, 51)))]).splitlines()
+    assert many.split() == ["soak", "25.5", "s", "50", "from", "1.0", "to", "50.0", "-"]
 
 
 def test_the_report_gives_lab_up_as_a_multiple_of_the_bare_boot() -> None:
