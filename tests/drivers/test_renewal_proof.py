@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -126,7 +127,9 @@ def session(machine: real.Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses
     folder = machine.folder / "lab"
     monkeypatch.setattr(proof, "ROOT", machine.folder)
     monkeypatch.setattr(proof, "LIMIT_S", 5.0)
-    (folder / OLD).mkdir(exist_ok=True)
+    # Where the one before did not come to its end, what it made is still there.
+    shutil.rmtree(folder / OLD, ignore_errors=True)
+    (folder / OLD).mkdir()
     real.key(folder / OLD / keys.LOGIN_KEY_FILE)
     (folder / OLD / "ssh_config").write_bytes(with_keys_of((folder / "ssh_config").read_bytes(), (OLD,)))
     authorized, believed = machine.folder / "authorized_keys", folder / "known_hosts"
@@ -144,7 +147,11 @@ def session(machine: real.Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses
 def on(machine: real.Host) -> None:
     machine.off()
     machine.on()
-    machine.shell.wait_reachable(Deadline.after(20))
+    try:
+        machine.shell.wait_reachable(Deadline.after(60))
+    except LabError as error:
+        error.add_note((machine.folder / "sshd.log").read_text(errors="replace"))
+        raise
 
 
 def me() -> str:

@@ -129,7 +129,7 @@ def shell(machine: Host) -> Shell:
     """The host, switched on."""
     if machine.process is None:
         machine.on()
-    machine.shell.wait_reachable(Deadline.after(30))
+    machine.shell.wait_reachable(Deadline.after(60))
     return machine.shell
 
 
