@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,9 @@ class Program:
 
 
 @contextmanager
-def beside(argv: Sequence[str], *, work: Path, name: str, remedy: str = "") -> Iterator[Program]:
+def beside(
+    argv: Sequence[str], *, work: Path, name: str, remedy: str = "", extra: Mapping[str, str] | None = None
+) -> Iterator[Program]:
     """A program that runs until the end of the block at the latest, with all that it started.
 
     The kernel kills it when this process is killed (``setpriv --pdeathsig``), so it is never left behind.
@@ -66,6 +68,7 @@ def beside(argv: Sequence[str], *, work: Path, name: str, remedy: str = "") -> I
         work: its working directory, where its output goes too.
         name: beginning of the names of the two files of output.
         remedy: what a person can try when it cannot be started.
+        extra: what its environment has beside what is passed on of this process'.
 
     Raises:
         ProcessError: it cannot be started.
@@ -83,7 +86,7 @@ def beside(argv: Sequence[str], *, work: Path, name: str, remedy: str = "") -> I
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**environment, "LC_ALL": "C.UTF-8"},
+                env={**environment, "LC_ALL": "C.UTF-8", **(extra or {})},
                 cwd=work,
                 start_new_session=True,
             )

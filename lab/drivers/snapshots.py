@@ -20,6 +20,7 @@ from lab.core.saves import Note, Part, note_text, parse_note, save_name, snapsho
 from lab.doors.clock import now_s
 from lab.doors.process import ProcessError, run
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.save_room import make_room
 from lab.drivers.saved_memory import caught_in_guests, snapshot_sources, volume_of
 
 _QEMU_IMG_LIMIT_S = 20.0
@@ -122,6 +123,11 @@ def _saved(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note, n
                 raise LabError(f"node {domain.node} is off", remedy="Start it with ./inv lab.up")
             handle.snapshotCreateXML(xml, 0)
 
+    def prepare(domain: OwnedDomain) -> None:
+        with _explained(f"node {domain.node} cannot be saved"):
+            make_room(hypervisor.connection.lookupByName(domain.name))
+
+    _side_by_side(domains, prepare)
     stopped: list[OwnedDomain] = []
     started_s = now_s()
     try:

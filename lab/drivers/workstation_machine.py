@@ -187,7 +187,7 @@ def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
     files.write_atomically(folder / "ssh_config", plan.ssh_config(str(folder), port).encode())
     machine.monitor.unlink(missing_ok=True)
     remedy = "QEMU comes with the system packages that ./inv installs"
-    with background.beside(argv, work=folder, name="qemu", remedy=remedy) as program:
+    with background.beside(argv, work=folder, name="qemu", remedy=remedy, extra=plan.ENVIRONMENT) as program:
         wait_until(
             lambda: machine.shell.reachable(15),
             what="ssh to the workstation",

@@ -28,6 +28,12 @@ def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (7, "out\n", "err\n")
 
 
+def test_a_program_is_given_what_its_environment_has_beside(tmp_path: Path) -> None:
+    argv = ["sh", "-c", "echo $LC_ALL $COLOUR"]
+    with beside(argv, work=tmp_path, name="one", extra={"COLOUR": "blue"}) as program:
+        assert program.result(10).stdout == "C.UTF-8 blue\n"
+
+
 def test_an_interruption_is_what_ctrl_c_is(tmp_path: Path) -> None:
     script = "trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done"
     with beside(["sh", "-c", script], work=tmp_path, name="one") as program:

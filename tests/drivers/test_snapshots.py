@@ -20,6 +20,7 @@ from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import run
 from lab.drivers import snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.save_room import make_room
 from lab.drivers.saved_memory import caught_in_guests, devices_of
 from lab.workflows import clocks, pending
 from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
@@ -300,6 +301,40 @@ def test_a_save_with_no_cpu_in_a_guest_is_known(hypervisor: Hypervisor) -> None:
     for domain in domains(hypervisor):
         # One CPU is found, so "none in a guest" is an answer and not ignorance.
         assert in_guest_mode(devices_of(hypervisor, domain, SNAPSHOT)) == [False]
+
+
+def allocated_kib(hypervisor: Hypervisor, node: str) -> int:
+    pool = hypervisor.connection.storagePoolLookupByName(NAME)
+    pool.refresh(0)
+    return int(pool.storageVolLookupByName(f"{node}.qcow2").info()[2]) // 1024
+
+
+def test_room_for_the_memory_is_made_before_and_used(hypervisor: Hypervisor) -> None:
+    handle = hypervisor.connection.lookupByName(f"{NAME}-one")
+    wait_counting(hypervisor)
+    assert make_room(handle, chunk_kib=64) == 0, "nobody knows how much before the first save"
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    # The place of the memory is that of the save that was loaded now, so what is written there is copied first.
+    snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    before_kib = allocated_kib(hypervisor, "one")
+    room_kib = make_room(handle, chunk_kib=64)
+    with_room_kib = allocated_kib(hypervisor, "one")
+    assert room_kib >= 128
+    assert room_kib <= with_room_kib - before_kib < room_kib + 512
+    second = replace(NOTE, save="second", token="c3" * 16)
+    without_kib = allocated_kib(hypervisor, "two")
+    snapshots.save_all(hypervisor, domains(hypervisor), second)
+    assert allocated_kib(hypervisor, "one") - with_room_kib < (allocated_kib(hypervisor, "two") - without_kib) / 2
+    for note in (NOTE, second):
+        snapshots.revert_all(hypervisor, domains(hypervisor), snapshot_name(note.save, note.token))
+        saved = counted(hypervisor, "one")
+        snapshots.resume_all(hypervisor, domains(hypervisor))
+        wait_counting(hypervisor, saved)
+    hypervisor.power_off(f"{NAME}-one")
+    assert make_room(handle, chunk_kib=64) == 0
+    volume = hypervisor.connection.storagePoolLookupByName(NAME).storageVolLookupByName("one.qcow2")
+    assert "No errors" in run(["qemu-img", "check", volume.path()], timeout_s=30).stdout
 
 
 @pytest.mark.parametrize("hypervisor", [COUNTING_IN_A_GUEST], indirect=True, ids=["in a guest"])

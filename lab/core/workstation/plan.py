@@ -19,6 +19,10 @@ MEMORY_MIB = 7168
 #: away (text_poke_bp of Linux), the other may translate the old byte once more, keep it, and trap for ever. KVM patches
 #: so whenever its first machine comes or its last one goes; both CPUs were seen stuck in finish_task_switch.
 CPU_COUNT = 1
+#: Limit of what QEMU keeps of translated code in, MiB; the most that it takes (7.2). Three systems' code is in there.
+TRANSLATION_CACHE_MIB = 2048
+#: QEMU's table of translated code in large pages, as the nodes have it where they are emulated.
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 @dataclass(frozen=True)
@@ -137,12 +141,14 @@ def qemu_arguments(machine: Machine) -> list[str]:
     port on loopback.
     """
     forward = f"hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22"
-    arguments = ["qemu-system-x86_64", "-name", "workstation", "-machine", "q35", "-accel", "tcg"]
+    arguments = ["qemu-system-x86_64", "-name", "workstation", "-machine", "q35"]
+    arguments += ["-accel", f"tcg,tb-size={TRANSLATION_CACHE_MIB}"]
     # As the nodes have it under TCG, and without XSAVE: in a KVM guest of this emulator (7.2) XRSTOR fails, so that the
     # first signal handler of a guest with that feature ends its init ("bad frame in rt_sigreturn").
     arguments += ["-cpu", "EPYC-Rome,+svm,-xsave,-avx,-avx2,-f16c", "-smp", str(CPU_COUNT), "-m", str(MEMORY_MIB)]
     arguments += ["-nodefaults", "-display", "none", "-kernel", machine.kernel, "-initrd", machine.initrd]
-    arguments += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.hostname=workstation"]
+    # A program at another address in each process would be translated again for each (norandmaps).
+    arguments += ["-append", "root=/dev/vda rw console=ttyS0 quiet norandmaps systemd.hostname=workstation"]
     arguments += _drive("system", f"file={machine.disk},format=qcow2,cache=unsafe,discard=unmap")
     for serial, path in machine.disks.items():
         arguments += _drive(serial, f"file={path},format=raw,readonly=on")
@@ -198,6 +204,7 @@ def topology_text(smoke: str) -> str:
 
 
 __all__ = [
+    "ENVIRONMENT",
     "STEPS",
     "STEP_NAMES",
     "SUITES",
