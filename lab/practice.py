@@ -89,6 +89,17 @@ def drill(  # noqa: PLR0917 (Invoke turns parameters into options)
     finish(surface.carry_out("drill", order, topology=topology, name=name, as_json=json))
 
 
+@task(help={**COMMON, **JSON})
+def audit(_context: Context, topology: str = DEFAULT, name: str = "", json: bool = False) -> None:
+    """Compare both copies of the lab's data block by block (drbdadm verify), and check the shared file system.
+
+    The lab goes on meanwhile. A campaign does the same at its end. Ends with 1 when something is found.
+
+    Example: ./inv lab.audit
+    """
+    finish(surface.carry_out("audit", topology=topology, name=name, as_json=json))
+
+
 @task(
     name="save",
     positional=["save"],
@@ -223,4 +234,4 @@ def renew(_context: Context, topology: str = DEFAULT, name: str = "", json: bool
     finish(surface.carry_out("renew", topology=topology, name=name, as_json=json))
 
 
-TASKS: tuple[Any, ...] = (drill, report, save_lab, load, reset, saves, forget, export_lab, import_lab, renew)
+TASKS: tuple[Any, ...] = (drill, report, audit, save_lab, load, reset, saves, forget, export_lab, import_lab, renew)

@@ -22,6 +22,7 @@ INTERRUPTED = {
     "up": "Interrupted. `./inv lab.up` continues, `./inv lab.down` removes everything.",
     "down": "Interrupted. `./inv lab.down` continues.",
     "drill": "Interrupted. The lab is as the drill left it; `./inv lab.status` shows it, `./inv lab.up` mends it.",
+    "audit": "Interrupted. The lab goes on; DRBD may still compare for a while.",
     "campaign": "Interrupted. `./inv lab.heal` takes back what was made; the same seed begins it again.",
     "study": "Interrupted. `./inv lab.heal` mends the lab, `./inv lab.drill study --resume` continues.",
     "crash-test": "Interrupted. `./inv lab.heal` mends the lab; no verdict was written.",
@@ -42,6 +43,7 @@ DEFAULT_TOPOLOGY = ""
 
 #: Where each verb's workflow is; found when it is needed, so that `--list` loads none of them.
 WORKFLOWS = {
+    "audit": "lab.workflows.data_audit:audit",
     "bake": "lab.workflows.bake:bake_all",
     "box": "lab.workflows.box:box",
     "campaign": "lab.workflows.campaign:campaign",

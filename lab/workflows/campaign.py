@@ -7,6 +7,7 @@ from lab.core.drills.record import DrillRecord, as_document
 from lab.core.errors import LabError
 from lab.core.faults.campaign import campaign as row
 from lab.core.outcome import Outcome
+from lab.workflows.data_audit import data_audits, told
 from lab.workflows.drill import outcome_of, perform
 from lab.workflows.opening import opened
 from lab.workflows.options import Options, load_lab
@@ -14,6 +15,8 @@ from lab.workflows.options import Options, load_lab
 
 def campaign(options: Options, seed: int, count: int, quick: bool = False) -> Outcome:
     """Carry out the campaign of a seed; it ends early when a drill does not leave a healthy lab.
+
+    At its end the data is compared and checked (:mod:`lab.workflows.data_audit`).
 
     Raises:
         LabError: no such number of faults (exit code 2); the lab is not healthy, or a drill did not come true.
@@ -34,19 +37,23 @@ def campaign(options: Options, seed: int, count: int, quick: bool = False) -> Ou
                 raise LabError(
                     error.message, remedy=error.remedy, details=(*error.details, done, f"again: {again}")
                 ) from error
+        data = data_audits(session)
     for place, record in enumerate(records, start=1):
         verdict = "passed" if record.ok else "FAILED"
         lines.append(f"  {place:3}  {record.drill:<28} {record.guest or record.node:<12} {verdict}")
     whole = outcome_of(session.folder, records)
+    ok = whole.ok and all(one.ok for one in data)
+    lines += ["Data at the end", *told(data)]
     return Outcome(
         "\n".join([*lines, "", whole.text]),
         {
-            "ok": whole.ok,
+            "ok": ok,
             "seed": seed,
             "count": count,
             "quick": quick,
             "again": again,
+            "data": [{"name": one.name, "ok": one.ok, "findings": list(one.findings)} for one in data],
             "drills": [as_document(record) for record in records],
         },
-        ok=whole.ok,
+        ok=ok,
     )

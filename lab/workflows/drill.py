@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.core import addressing
 from lab.core.drills.catalogue import Order, Plan, planned
 from lab.core.drills.record import DrillRecord, as_document
 from lab.core.errors import LabError
 from lab.core.outcome import Outcome
 from lab.doors import files
 from lab.doors.clock import Deadline, now_s, pause, wait_until, wall_s
+from lab.drivers.bridge_table import BridgeTable
 from lab.drivers.domain_events import DomainEvents
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows import observe
@@ -69,7 +71,11 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
     folder.mkdir(parents=True)
     course = Course(before=before, started_wall_s=wall_s(), started_s=now_s())
     failure: LabError | None = None
-    with session.reporter.step(f"drill {plan.drill.name} on {plan.target}"), DomainEvents() as events:
+    with (
+        session.reporter.step(f"drill {plan.drill.name} on {plan.target}"),
+        DomainEvents() as events,
+        _heard(session) as table,
+    ):
         with probing(session, folder / SAMPLES_FILE) as probes:
             scene = Scene(session, hypervisor, plan.drill, plan.node, plan.guest, probes.runner.snapshot)
             scene.faulty, scene.hold_s = plan.faulty, plan.hold_s
@@ -86,6 +92,7 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
             course.numbering = probes.numbering
         course.ended_s = now_s()
         course.events = events.events
+        course.sightings = table.sightings
         with session.reporter.step("journals, databases, audits"):
             record = judged(scene, course, failure)
     record = replace(record, identifier=folder.name, seed=plan.seed, topology=session.options.topology.read_text())
@@ -95,6 +102,14 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
     if failure is not None:
         raise DrillError(failure, record, f"everything is kept in {shown_path(folder)}") from failure
     return record
+
+
+def _heard(session: Session) -> BridgeTable:
+    """Where the host's bridge hears the guests from."""
+    lab = session.lab
+    taps = {addressing.tap_name(lab.name, node.index, nic): node.name for node in lab.nodes for nic in addressing.NICS}
+    guests = {addressing.guest_mac(lab, guest): guest.domain for guest in lab.guests}
+    return BridgeTable(addressing.bridge_name(lab.name, "service"), taps, guests)
 
 
 def _require_healthy(session: Session) -> observe.Look:

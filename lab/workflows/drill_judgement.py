@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 
 from lab.core import addressing
 from lab.core.drills import audits, continuous
+from lab.core.drills.heard import Sighting, audit_heard
 from lab.core.drills.migrations import migrations_of, with_humps
 from lab.core.drills.objectives import judge_objectives
 from lab.core.drills.record import AuditResult, DrillRecord, MigrationFigure, Phase, StreamFigures
-from lab.core.drills.residence import overlaps, restarts
+from lab.core.drills.residence import Residence, overlaps, restarts
 from lab.core.drills.timeline import DomainEvent, phases_of
 from lab.core.errors import LabError
 from lab.core.measurement.ledger import acknowledged_numbers, compare
 from lab.core.measurement.numbering import Numbering
 from lab.core.measurement.outages import figures
 from lab.core.measurement.samples import WRITING_KINDS, Recording
+from lab.core.model import Lab
 from lab.drivers.domain_events import LifecycleEvent
 from lab.workflows import observe
 from lab.workflows.drill_actions import Scene
@@ -53,6 +55,7 @@ class Course:
         numbering: of the rows that it wrote; None when it ended before.
         missed: requests that this machine was too late to send, by stream.
         events: life cycle events of the nodes' domains.
+        sightings: where the host's bridge heard the guests from.
         texts: further files for the drill's folder, by name.
     """
 
@@ -65,6 +68,7 @@ class Course:
     numbering: Numbering | None = None
     missed: dict[str, int] = field(default_factory=dict)
     events: Sequence[LifecycleEvent] = ()
+    sightings: Sequence[Sighting] = ()
     texts: dict[str, str] = field(default_factory=dict)
 
 
@@ -177,14 +181,7 @@ def _audits(
     _zero_s, fault_wall_s = _fault(scene, course)
     found = [one for each in evidence.values() for one in each.residences]
     offsets = {name: each.offset_s for name, each in evidence.items()}
-    losses = {
-        node.name: [
-            event.at_s
-            for event in course.events
-            if event.domain == addressing.domain_name(lab.name, node.name) and event.event in ("stopped", "crashed")
-        ]
-        for node in lab.nodes
-    }
+    losses = _power_losses(lab, course)
     cluster = after.cluster
     failed = [
         f"{action.operation} on {action.node}: {action.exit_status}"
@@ -197,13 +194,14 @@ def _audits(
         tolerance_s=CLOCK_TOLERANCE_S,
         since_s=course.started_wall_s,
     )
-    anew = restarts(found, offsets_s=offsets, since_s=_fault(scene, course)[1])
+    anew = restarts(found, offsets_s=offsets, since_s=fault_wall_s)
     return [
         audits.audit_health(lab, nodes),
         audits.audit_storage(lab, nodes),
         audits.audit_file_system(lab, nodes, {name: each.kernel for name, each in evidence.items()}),
         audits.audit_guests(lab, nodes),
         audits.audit_never_twice(twice, len(found)),
+        *_heard(scene, course, found, offsets, losses),
         *([audits.audit_never_restarted(anew, len(found))] if scene.drill.keeps_guests else []),
         continuous.audit_fenced_first(
             found,
@@ -220,6 +218,40 @@ def _audits(
         audits.audit_failed_actions(failed, scene.expected_failures),
         audits.audit_boots(scene.drill, scene.node.name if scene.guest is None else "", _boot_ids(course, after)),
         *_ledgers(scene, course),
+    ]
+
+
+def _power_losses(lab: Lab, course: Course) -> dict[str, list[float]]:
+    """Per node, when its machine went off by libvirt's own events, seconds since 1970 by the host's clock."""
+    return {
+        node.name: [
+            event.at_s
+            for event in course.events
+            if event.domain == addressing.domain_name(lab.name, node.name) and event.event in ("stopped", "crashed")
+        ]
+        for node in lab.nodes
+    }
+
+
+def _heard(
+    scene: Scene,
+    course: Course,
+    found: Sequence[Residence],
+    offsets_s: Mapping[str, float],
+    power_lost_s: Mapping[str, Sequence[float]],
+) -> list[AuditResult]:
+    """Nothing to judge where the nodes are joined by another switch (Open vSwitch), or by other ports (Vagrant's)."""
+    if not course.sightings:
+        return []
+    return [
+        audit_heard(
+            course.sightings,
+            found,
+            guests=[guest.domain for guest in scene.session.lab.guests],
+            offsets_s=offsets_s,
+            power_lost_s=power_lost_s,
+            tolerance_s=CLOCK_TOLERANCE_S,
+        )
     ]
 
 

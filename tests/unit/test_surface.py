@@ -188,6 +188,7 @@ def test_no_task_takes_the_word_for_help_for_anything_else(
 
 def test_all_tasks_are_there() -> None:
     lab = [
+        "audit",
         "bake",
         "box",
         "console",

@@ -86,9 +86,7 @@ def overlaps(
         tolerance_s: how far two clocks may be apart after the correction.
         since_s: from when on it counts, by the host's clock, seconds since 1970.
     """
-    known = _succeeded(found)
-    intervals = [_interval(one, offsets_s.get(one.node, 0.0), power_lost_s.get(one.node, ())) for one in known]
-    intervals = _after_migrations(intervals)
+    intervals = _after_migrations(spans(found, offsets_s=offsets_s, power_lost_s=power_lost_s))
     findings = []
     for (one, start, end), (other, begin, finish) in combinations(intervals, 2):
         if one.guest != other.guest or one.node == other.node:
@@ -129,6 +127,19 @@ def _succeeded(found: Iterable[Residence]) -> list[Residence]:
 
 
 _Interval = tuple[Residence, float, float]
+
+
+def spans(
+    found: Iterable[Residence], *, offsets_s: Mapping[str, float], power_lost_s: Mapping[str, Sequence[float]]
+) -> list[_Interval]:
+    """Each process with its beginning and its end by the host's clock, seconds since 1970; infinite while it runs.
+
+    Args:
+        found: the residences of all guests on all nodes.
+        offsets_s: per node, its clock minus the host's, seconds.
+        power_lost_s: per node, the moments at which all of its processes ended without a word.
+    """
+    return [_interval(one, offsets_s.get(one.node, 0.0), power_lost_s.get(one.node, ())) for one in _succeeded(found)]
 
 
 def _interval(one: Residence, offset_s: float, losses_s: Sequence[float]) -> _Interval:
