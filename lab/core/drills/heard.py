@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,12 +81,18 @@ def audit_heard(
     """
     lived = spans(found, offsets_s=offsets_s, power_lost_s=power_lost_s)
     wrong = [f"{guest} was not heard at all" for guest in guests if guest not in {one.guest for one in sightings}]
-    for one in sightings:
+    strange = Counter(
+        (one.guest, one.node)
+        for one in sightings
         if not any(
             each.guest == one.guest and each.node == one.node and start - tolerance_s <= one.at_s <= end + tolerance_s
             for each, start, end in lived
-        ):
-            wrong.append(f"{one.guest} was heard from {one.node}, where it had no process")
+        )
+    )
+    wrong += [
+        f"{guest} was heard from {node}, where it had no process ({times} times)"
+        for (guest, node), times in strange.items()
+    ]
     changes = len(sightings) - len({one.guest for one in sightings})
     evidence = f"{len(guests)} guests heard, {changes} changes of node, each to where a process of the guest was"
     return AuditResult(HEARD_AUDIT, not wrong, tuple(wrong) or (evidence,))
