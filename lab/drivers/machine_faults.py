@@ -64,6 +64,10 @@ def links_down(hypervisor: Hypervisor, name: str) -> list[str]:
 def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
     """Pull the cable of one interface of a domain, or plug it in again; it stays so when the domain is started anew.
 
+    A port of a Linux bridge does not notice that QEMU has taken the link away, and the bridge would send on to it what
+    is meant for guests behind the other leg, until they speak up by themselves. A switch forgets all addresses of a
+    port without a link. So the port is taken out of its bridge for a moment.
+
     Args:
         hypervisor: libvirt.
         name: of the domain.
@@ -75,16 +79,21 @@ def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
     """
     with _explained(f"the link {nic} of domain {name} cannot be set"):
         domain = hypervisor.connection.lookupByName(name)
-        for flags, document in _documents(domain):
-            for interface in document.iterfind("./devices/interface"):
-                if _nic(interface) == nic:
-                    if port := _switch_port(interface):
-                        switch_devices.set_cable(port, plugged=up)
-                    _set_state(interface, "up" if up else "down")
-                    domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
-                    break
-            else:
-                raise LabError(f"domain {name} has no interface {nic}")
+        documents = _documents(domain)
+        configured = _network(_interface(documents[-1][1], name, nic))
+        for flags, document in documents:
+            interface = _interface(document, name, nic)
+            if port := _switch_port(interface):
+                switch_devices.set_cable(port, plugged=up)
+            _set_state(interface, "up" if up else "down")
+            others = [other for one in document.iterfind("./devices/interface") if (other := _network(one))]
+            away = next((other for other in others if other != configured), "")
+            if flags == LIVE and configured and away and not up:
+                _set_network(interface, away)
+                domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
+            if configured:
+                _set_network(interface, configured)
+            domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
 
 
 def throttles(hypervisor: Hypervisor, name: str) -> dict[str, int]:
@@ -114,6 +123,27 @@ def _documents(domain: Any) -> list[tuple[int, ElementTree.Element]]:
     if domain.isActive():
         kinds.insert(0, (LIVE, 0))
     return [(flags, ElementTree.fromstring(domain.XMLDesc(which))) for flags, which in kinds]
+
+
+def _interface(document: ElementTree.Element, name: str, nic: str) -> ElementTree.Element:
+    for interface in document.iterfind("./devices/interface"):
+        if _nic(interface) == nic:
+            return interface
+    raise LabError(f"domain {name} has no interface {nic}")
+
+
+def _network(interface: ElementTree.Element) -> str:
+    """The network of libvirt's that an interface is in; empty for one that is in none."""
+    source = interface.find("source")
+    return source.get("network", "") if source is not None and interface.get("type") == "network" else ""
+
+
+def _set_network(interface: ElementTree.Element, network: str) -> None:
+    source = interface.find("source")
+    if source is not None:
+        # What libvirt has noted of the present port belongs to the network that it is in.
+        source.attrib.clear()
+        source.set("network", network)
 
 
 def _nic(interface: ElementTree.Element) -> str:

@@ -101,7 +101,10 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
         duration_s=round(course.ended_s - course.started_s, 3),
         phases=phases,
         streams=streams,
-        audits=tuple(_audits(scene, course, after, evidence, phases)),
+        audits=(
+            *_audits(scene, course, after, evidence, phases),
+            *audits.audit_away(scene.drill.fault.away_s if scene.drill.fault else None, streams),
+        ),
         objectives=judge_objectives(lab, scene.drill.name, streams),
         boot_ids=_boot_ids(course, after),
         homes={guest.name: guest.home for guest in lab.guests},

@@ -11,6 +11,7 @@ import pytest
 
 from lab.core.errors import LabError
 from lab.doors.clock import Deadline, wait_until
+from lab.doors.process import run
 from lab.drivers import machine_faults, switch_devices
 from lab.drivers.hypervisor import Hypervisor
 
@@ -25,10 +26,18 @@ DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <interface type='ethernet'><mac address='52:54:00:00:00:04'/><target dev='{byvagrant}'/><model type='virtio'/>
 <alias name='ua-net-0'/></interface>
 {switched}
+<interface type='network'><mac address='52:54:00:00:00:05'/><source network='{name}-a'/><target dev='{bridged}'/>
+<model type='virtio'/><alias name='ua-bridged'/></interface>
+<interface type='network'><mac address='52:54:00:00:00:06'/><source network='{name}-b'/><model type='virtio'/>
+</interface>
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"""
 TAP = f"flt{os.getpid() % 100_000}-n1l1"
 #: Vagrant numbers the aliases of cards, and lets only their other ends have names.
 BY_VAGRANT = f"flt{os.getpid() % 100_000}-n1m"
+BRIDGED = f"flt{os.getpid() % 100_000}-br"
+BRIDGES = {letter: f"flb{os.getpid() % 100_000}{letter}" for letter in "ab"}
+#: Of a guest that is somewhere behind a port.
+GUEST_MAC = "52:54:00:00:aa:01"
 SWITCHED = (
     f"<interface type='ethernet'><mac address='52:54:00:00:00:03'/><target dev='{TAP}' managed='no'/>"
     "<model type='virtio'/><alias name='ua-switched'/></interface>"
@@ -44,11 +53,19 @@ def hypervisor() -> Iterator[Hypervisor]:
         connected.ensure_pool(f"<pool type='dir'><name>{NAME}</name><target><path>{place}</path></target></pool>")
         connected.upload_volume(NAME, "disk", bytes(1 << 20))
         switch_devices.make_leg(TAP)
-        connected.define_domain(DOMAIN.format(name=NAME, uuid=uuid.uuid4(), switched=SWITCHED, byvagrant=BY_VAGRANT))
+        for letter, bridge in BRIDGES.items():
+            connected.connection.networkCreateXML(
+                f"<network><name>{NAME}-{letter}</name><bridge name='{bridge}' stp='off' delay='0'/></network>"
+            )
+        text = DOMAIN.format(name=NAME, uuid=uuid.uuid4(), switched=SWITCHED, byvagrant=BY_VAGRANT, bridged=BRIDGED)
+        connected.define_domain(text)
         connected.start(NAME)
         yield connected
     finally:
         connected.remove_domain(NAME)
+        for network in connected.connection.listAllNetworks():
+            if network.name() in [f"{NAME}-{letter}" for letter in BRIDGES]:
+                network.destroy()
         connected.remove_pool(NAME)
         switch_devices.delete(TAP)
         connected.close()
@@ -105,6 +122,41 @@ def test_a_pulled_cable_of_the_switch_has_two_ends(hypervisor: Hypervisor) -> No
     # One end alone, as a killed run leaves it, is a pulled cable, too.
     switch_devices.set_cable(TAP, plugged=False)
     assert machine_faults.links_down(hypervisor, NAME) == ["switched"]
+
+
+def learnt(port: str) -> list[str]:
+    """Addresses that a bridge has learnt at a port."""
+    text = run(["bridge", "fdb", "show", "dynamic", "brport", port], timeout_s=10).stdout
+    return [line.split()[0] for line in text.splitlines()]
+
+
+def bridge_of(port: str) -> str:
+    return (switch_devices.DEVICES / port / "master").resolve().name
+
+
+def test_a_bridge_forgets_who_was_behind_a_pulled_cable(hypervisor: Hypervisor) -> None:
+    run(["bridge", "fdb", "replace", GUEST_MAC, "dev", BRIDGED, "master", "dynamic"], timeout_s=10)
+    assert learnt(BRIDGED) == [GUEST_MAC]
+    machine_faults.set_link(hypervisor, NAME, "bridged", up=False)
+    assert learnt(BRIDGED) == []
+    assert bridge_of(BRIDGED) == BRIDGES["a"]
+    assert machine_faults.links_down(hypervisor, NAME) == ["bridged"]
+    machine_faults.set_link(hypervisor, NAME, "bridged", up=True)
+    assert machine_faults.links_down(hypervisor, NAME) == []
+    assert bridge_of(BRIDGED) == BRIDGES["a"]
+
+
+def test_a_cable_that_a_killed_run_left_out_of_its_bridge_is_plugged_in_there(hypervisor: Hypervisor) -> None:
+    domain = hypervisor.connection.lookupByName(NAME)
+    lost = (
+        f"<interface type='network'><mac address='52:54:00:00:00:05'/><source network='{NAME}-b'/>"
+        f"<target dev='{BRIDGED}'/><model type='virtio'/><link state='down'/><alias name='ua-bridged'/></interface>"
+    )
+    domain.updateDeviceFlags(lost, machine_faults.LIVE)
+    assert bridge_of(BRIDGED) == BRIDGES["b"]
+    assert machine_faults.links_down(hypervisor, NAME) == ["bridged"]
+    machine_faults.set_link(hypervisor, NAME, "bridged", up=True)
+    assert bridge_of(BRIDGED) == BRIDGES["a"]
 
 
 def test_a_disk_is_throttled_and_let_go(hypervisor: Hypervisor) -> None:

@@ -338,6 +338,20 @@ def stream(kind: str, target: str, *outages: OutageFigure) -> StreamFigures:
 AWAY = OutageFigure(1.0, 41.5, 0.1, 0.2, 300)
 
 
+def test_a_fault_that_may_cost_next_to_nothing_is_held_to_that() -> None:
+    short, endless = OutageFigure(0.2, 1.4, 0.1, 0.1, 12), OutageFigure(50.0, None, 0.1, 0.0, 300)
+    assert audits.audit_away(None, [stream("dns", "Passata", AWAY)]) == []
+    (fine,) = audits.audit_away(10, [stream("dns", "Passata", short), stream("icmp", "brina")])
+    assert (fine.ok, fine.findings) == (True, ("2 streams",))
+    (wrong,) = audits.audit_away(10, [stream("dns", "Passata", short, AWAY, endless)])
+    assert wrong.findings == (
+        "dns Passata was away for 40.5 s, from 1.0 s on",
+        "dns Passata was away for 30.0 s, from 50.0 s on",
+    )
+    (nothing,) = audits.audit_away(10, [])
+    assert not nothing.ok
+
+
 def test_an_objective_is_held_against_the_longest_outage(lab: Lab) -> None:
     wanted = replace(lab, objectives=(Objective("dns", "power-off", 60_000), Objective("radius", "reboot", 1)))
     streams = [stream("dns", "Passata", AWAY), stream("icmp", "Passata", OutageFigure(0, 99, 0, 0, 9))]

@@ -71,10 +71,10 @@ def test_a_guest_that_is_taken_over_is_heard_where_it_was_started() -> None:
     [
         ([], "passata was not heard at all"),
         # Planted: somebody else answers with the guest's address.
-        ([Sighting(1000.0, "passata", "brina")], "passata was heard from brina, where it had no process (1 times)"),
+        ([Sighting(1000.0, "passata", "brina")], "passata was heard from brina, where it had no process"),
         (
             [Sighting(1000.0, "passata", "piova"), Sighting(1030.0, "passata", "brina")],
-            "passata was heard from brina, where it had no process (1 times)",
+            "passata was heard from brina, where it had no process",
         ),
         # Planted: a node that was called off still speaks.
         (
@@ -83,7 +83,7 @@ def test_a_guest_that_is_taken_over_is_heard_where_it_was_started() -> None:
                 Sighting(1062.0, "passata", "brina"),
                 Sighting(1070.0, "passata", "piova"),
             ],
-            "passata was heard from piova, where it had no process (1 times)",
+            "passata was heard from piova, where it had no process",
         ),
     ],
 )

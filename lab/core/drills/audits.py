@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lab.core.drills.catalogue import Drill
-from lab.core.drills.record import AuditResult
+from lab.core.drills.record import AuditResult, StreamFigures
 from lab.core.health import NodeFacts, problems_of
 from lab.core.model import Lab
 
@@ -121,3 +121,23 @@ def audit_boots(drill: Drill, node: str, boot_ids: Mapping[str, tuple[str, str]]
         "any": True,
     }[drill.down]
     return AuditResult("exactly the intended node went down", ok and as_meant, tuple(findings))
+
+
+def audit_away(limit_s: float | None, streams: Sequence[StreamFigures]) -> list[AuditResult]:
+    """No client was without an answer for longer than what was done allows; nothing to judge where it says nothing.
+
+    Args:
+        limit_s: the longest time, in seconds.
+        streams: what clients saw.
+    """
+    if limit_s is None:
+        return []
+    wrong = []
+    for stream in streams:
+        for outage in stream.outages:
+            lost_s = outage.requests_lost * stream.interval_s
+            away_s = lost_s if outage.end_s is None else outage.end_s - outage.start_s
+            if away_s > limit_s:
+                wrong.append(f"{stream.name} was away for {away_s:.1f} s, from {outage.start_s:.1f} s on")
+    name = f"no service was away for more than {limit_s:g} s"
+    return [AuditResult(name, not wrong and bool(streams), tuple(wrong) or (f"{len(streams)} streams",))]

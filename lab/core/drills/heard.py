@@ -90,7 +90,7 @@ def audit_heard(
         )
     )
     wrong += [
-        f"{guest} was heard from {node}, where it had no process ({times} times)"
+        f"{guest} was heard from {node}, where it had no process{f', {times} times' if times > 1 else ''}"
         for (guest, node), times in strange.items()
     ]
     changes = len(sightings) - len({one.guest for one in sightings})

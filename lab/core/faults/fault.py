@@ -74,6 +74,7 @@ class Fault:
         hold_s: how long a drill keeps it before healing, by the clock of a lab under KVM (stretched by its time scale).
         down: whose boot ids change in a drill of it.
         fences: whether the cluster is expected to fence a node.
+        away_s: for how long a client may be without an answer in a drill of it; None where nothing is said of that.
         script: for the means ``shell`` and ``shell-in-guest``; its proof runs on the node in both cases.
         detail: for other means, what exactly is done there.
         amount: the number that it can be told.
@@ -95,6 +96,7 @@ class Fault:
     hold_s: float = 20.0
     down: Down = "none"
     fences: bool = False
+    away_s: float | None = None
     script: Script | None = None
     detail: str = ""
     amount: Amount | None = None

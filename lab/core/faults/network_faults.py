@@ -87,6 +87,7 @@ NETWORK_FAULTS = (
         proof="/proc/net/bonding/bond0 on the node shows one leg without a link and the other one active",
         absence="every interface has its link in libvirt's eyes, and both legs are up in the bond",
         hold_s=10,
+        away_s=10,
         detail="one",
         quick=True,
     ),
