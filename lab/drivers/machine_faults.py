@@ -89,6 +89,7 @@ def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
             others = [other for one in document.iterfind("./devices/interface") if (other := _network(one))]
             away = next((other for other in others if other != configured), "")
             if flags == LIVE and configured and away and not up:
+                # libvirt moves a port from bridge to bridge only; without a link nothing passes in the other one.
                 _set_network(interface, away)
                 domain.updateDeviceFlags(ElementTree.tostring(interface, encoding="unicode"), flags)
             if configured:

@@ -7,7 +7,7 @@ from lab.core.drills.record import DrillRecord, as_document
 from lab.core.errors import LabError
 from lab.core.faults.campaign import campaign as row
 from lab.core.outcome import Outcome
-from lab.workflows.data_audit import data_audits, told
+from lab.workflows.data_audit import data_audits_or_why_not, documents, told
 from lab.workflows.drill import outcome_of, perform
 from lab.workflows.opening import opened
 from lab.workflows.options import Options, load_lab
@@ -37,7 +37,7 @@ def campaign(options: Options, seed: int, count: int, quick: bool = False) -> Ou
                 raise LabError(
                     error.message, remedy=error.remedy, details=(*error.details, done, f"again: {again}")
                 ) from error
-        data = data_audits(session)
+        data = data_audits_or_why_not(session)
     for place, record in enumerate(records, start=1):
         verdict = "passed" if record.ok else "FAILED"
         lines.append(f"  {place:3}  {record.drill:<28} {record.guest or record.node:<12} {verdict}")
@@ -52,7 +52,7 @@ def campaign(options: Options, seed: int, count: int, quick: bool = False) -> Ou
             "count": count,
             "quick": quick,
             "again": again,
-            "data": [{"name": one.name, "ok": one.ok, "findings": list(one.findings)} for one in data],
+            "data": documents(data),
             "drills": [as_document(record) for record in records],
         },
         ok=ok,

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from lab.core.drills.data_audits import audit_copies, audit_structures, fsck_findings, verification_ended
+from collections.abc import Sequence
+from typing import Any
+
+from lab.core.drills.data_audits import (
+    VERIFY_AUDIT,
+    audit_copies,
+    audit_structures,
+    fsck_findings,
+    verification_ended,
+)
 from lab.core.drills.record import AuditResult
 from lab.core.errors import LabError
 from lab.core.outcome import Outcome
@@ -44,18 +53,31 @@ def audit(options: Options) -> Outcome:
             "ok": ok,
             "lab": session.lab.name,
             "duration_s": round(seconds, 1),
-            "audits": [{"name": one.name, "ok": one.ok, "findings": list(one.findings)} for one in found],
+            "audits": documents(found),
         },
         ok=ok,
     )
 
 
-def told(found: list[AuditResult]) -> list[str]:
+def told(found: Sequence[AuditResult]) -> list[str]:
     """The audits as lines for a person, each with its findings."""
     lines: list[str] = []
     for one in found:
         lines += [f"  {'ok    ' if one.ok else 'FAILED'} {one.name}", *(f"    {finding}" for finding in one.findings)]
     return lines
+
+
+def documents(found: Sequence[AuditResult]) -> list[dict[str, Any]]:
+    """The audits as they are in JSON."""
+    return [{"name": one.name, "ok": one.ok, "findings": list(one.findings)} for one in found]
+
+
+def data_audits_or_why_not(session: Session) -> list[AuditResult]:
+    """As :func:`data_audits`, but a look that does not come to an end is an audit that fails."""
+    try:
+        return data_audits(session)
+    except LabError as error:
+        return [AuditResult(VERIFY_AUDIT, False, (error.message, *error.details))]
 
 
 def data_audits(session: Session) -> list[AuditResult]:
