@@ -28,6 +28,7 @@ BOOT_LIMIT_S = 240.0
 RESUME_LIMIT_S = 120.0
 QUIT_LIMIT_S = 60.0
 SNAPSHOT = "passed"
+SNAPSHOT_LIMIT_S = 120.0
 SAVE_ATTEMPTS = 12
 
 
@@ -153,7 +154,7 @@ def has_snapshot(machine: Workstation) -> bool:
 
 
 @contextmanager
-def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
+def running(machine: Workstation, disks: Mapping[str, Path], processor: str = "") -> Iterator[Shell]:
     """The machine, on for as long as the block runs; it goes on from its snapshot when there is one.
 
     Nothing stays behind: QEMU ends with the block, and the kernel kills it when this process is killed.
@@ -161,6 +162,7 @@ def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
     Args:
         machine: the machine.
         disks: read-only disks by serial number.
+        processor: boot with this one, from the disk as it was saved last; memory of another processor cannot go on.
 
     Yields:
         The user's shell, once it answers.
@@ -169,7 +171,10 @@ def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
         LabError: it does not come up; with the last lines of its console.
     """
     folder = machine.folder
-    resumed = has_snapshot(machine)
+    saved = has_snapshot(machine)
+    if saved and processor:
+        run(["qemu-img", "snapshot", "-a", SNAPSHOT, str(machine.disk)], timeout_s=SNAPSHOT_LIMIT_S)
+    resumed = saved and not processor
     port = _free_port()
     image = machine.image
     argv = plan.qemu_arguments(
@@ -182,6 +187,7 @@ def running(machine: Workstation, disks: Mapping[str, Path]) -> Iterator[Shell]:
             monitor=machine.monitor.name,
             console=machine.console.name,
             snapshot=SNAPSHOT if resumed else "",
+            processor=processor or plan.PROCESSOR,
         )
     )
     files.write_atomically(folder / "ssh_config", plan.ssh_config(str(folder), port).encode())

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -135,22 +136,32 @@ def _on_machine(
     folder = machine.folder
     (folder / "logs").mkdir(exist_ok=True)
     disks = {"seed": folder / "seed.tar", "images": folder / "images.tar"}
-    reporter.note("the machine is switched on")
-    with machines.running(machine, disks) as shell:
-        for step in steps:
-            deadline = Deadline.after(step.limit_s)
-            stage = Stage(machine, shell, folder / "logs" / f"{step.name}.log", deadline, wishes)
-            stage.log.unlink(missing_ok=True)
-            if progress.commit != _commit():
-                progress.commit = put_clone(stage)
-            with reporter.step(f"{step.name}: {step.what}"):
-                cases = _one(step, stage)
-            _note(folder, progress, step.name, cases, progress.commit)
-            if not proof.proven(cases):
-                _keep_evidence(stage)
-                break
-            with reporter.step("save the machine"):
-                machines.save(machine)
+    for processor, group in groupby(steps, lambda step: step.processor):
+        reporter.note(f"the machine is switched on{', with another processor' if processor else ''}")
+        with machines.running(machine, disks, processor) as shell:
+            for step in group:
+                deadline = Deadline.after(step.limit_s)
+                stage = Stage(machine, shell, folder / "logs" / f"{step.name}.log", deadline, wishes)
+                if not _carry_out_one(step, stage, progress, reporter):
+                    return
+
+
+def _carry_out_one(step: Step, stage: Stage, progress: Progress, reporter: Reporter) -> bool:
+    stage.log.unlink(missing_ok=True)
+    if progress.commit != _commit():
+        progress.commit = put_clone(stage)
+    with reporter.step(f"{step.name}: {step.what}"):
+        cases = _one(step, stage)
+    _note(stage.machine.folder, progress, step.name, cases, progress.commit)
+    if not proof.proven(cases):
+        _keep_evidence(stage)
+        return False
+    if not step.processor:
+        with reporter.step("save the machine"):
+            # A later step may boot from the disk.
+            stage.shell.succeed("sync", timeout_s=120)
+            machines.save(stage.machine)
+    return True
 
 
 def _one(step: Step, stage: Stage) -> list[Case]:

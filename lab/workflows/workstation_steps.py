@@ -9,6 +9,7 @@ from lab.core.errors import LabError
 from lab.core.model import Lab
 from lab.core.proof.cases import Case
 from lab.core.workstation import judgement, plan
+from lab.core.workstation.hosted import hosted
 from lab.core.workstation.refusals import judged, ready, refusals
 from lab.doors import files
 from lab.drivers.workstation_machine import packed_clone
@@ -18,6 +19,11 @@ from lab.workflows.workstation_stage import Stage, command_case, fact_case
 SMOKE = "topologies/smoke.yaml"
 #: Written into the clone's folder of generated files: the smallest topology with limits for emulated hardware.
 TOPOLOGY = "build/workstation.yaml"
+#: Where the lab is exported to, beside its own folder, which goes with it.
+BUNDLE = "build/smoke.bundle"
+WORKFLOW = ROOT / ".github" / "workflows" / "lab.yml"
+#: What a runner keeps of a baking; there is none where the images were handed in.
+BAKING_LOGS = "~/.cache/ha-lab/images/logs/"
 SYSTEM_RUNNING = "systemctl is-system-running --wait"
 BEFORE_FILE = "before-the-lab.json"
 
@@ -138,14 +144,55 @@ def drill(stage: Stage) -> list[Case]:
     return [reset, command_case("lab.drill power-off", stage.typed(f"./inv lab.drill power-off -t {TOPOLOGY}"))]
 
 
+def export(stage: Stage) -> list[Case]:
+    """The running lab with its saves in one file."""
+    return [command_case("lab.export", stage.typed(f"./inv lab.export {BUNDLE} -t {TOPOLOGY}"))]
+
+
 def down(stage: Stage) -> list[Case]:
     """The lab goes, and the machine is as it was before it came."""
+    removed = command_case("lab.down", stage.typed(f"./inv lab.down --no-cache -t {TOPOLOGY}"))
+    return [removed, _left_behind(stage)]
+
+
+def _left_behind(stage: Stage) -> Case:
     before = files.read_json(stage.machine.folder / BEFORE_FILE)
     if before is None:
         raise LabError("it is not known how the machine was before the lab", remedy="Do the step up again")
-    removed = command_case("lab.down", stage.typed(f"./inv lab.down --no-cache -t {TOPOLOGY}"))
     after = stage.look(judgement.TRACES)
-    return [removed, judgement.left_behind({name: frozenset(lines) for name, lines in before.items()}, after)]
+    return judgement.left_behind({name: frozenset(lines) for name, lines in before.items()}, after)
+
+
+def workflow(stage: Stage) -> list[Case]:
+    """What a hosted runner types, word for word, and the files that it would keep.
+
+    The smallest topology has the limits of this slow machine for it. The action that brings images of an earlier run is
+    not carried out: they are there.
+    """
+    runner = hosted(WORKFLOW.read_text(encoding="utf-8"), "kvm")
+    plain = "topologies/smoke.yaml"
+    stage.shell.succeed(f"cd {plan.CLONE} && cp {plain} build/plain.yaml && cp {TOPOLOGY} {plain}")
+    *commands, removal = runner.commands
+    cases = []
+    for command in commands:
+        cases.append(command_case(command, stage.typed(command)))
+        if cases[-1].verdict != "passed":
+            return cases
+    paths = [path for path in runner.kept if path != BAKING_LOGS or stage.wishes.bake_inside]
+    there = stage.asked(f"cd {plan.CLONE} && ls -d {' '.join(paths)}")
+    cases.append(command_case("what a runner keeps is there", there))
+    cases.append(command_case(removal, stage.typed(removal)))
+    stage.shell.succeed(f"cd {plan.CLONE} && cp build/plain.yaml {plain}")
+    return [*cases, _left_behind(stage)]
+
+
+def other_processor(stage: Stage) -> list[Case]:
+    """The machine has another processor now; what the lab's saves hold of the old one cannot go on there."""
+    settled = fact_case("the machine has booted", stage.asked(SYSTEM_RUNNING), "running")
+    taken = stage.typed(f"./inv lab.import {BUNDLE}")
+    refused = judgement.refused_processor(taken.returncode, taken.stdout + taken.stderr, taken.duration_s)
+    nothing = stage.asked(f"ls -d {plan.CLONE}/build/{plan.LAB_NAME} 2>/dev/null || echo none")
+    return [settled, refused, fact_case("no lab was taken in", nothing, "none"), _left_behind(stage)]
 
 
 def _quoted(text: str) -> str:
@@ -160,5 +207,8 @@ ACTIONS: dict[str, Callable[[Stage], list[Case]]] = {
     "up": up,
     "verify": verify,
     "drill": drill,
+    "export": export,
     "down": down,
+    "workflow": workflow,
+    "other-cpu": other_processor,
 }

@@ -72,6 +72,32 @@ def test_a_saved_machine_is_known_by_its_disk(machine: Workstation) -> None:
     assert not workstation_machine.has_snapshot(machine)
 
 
+def test_another_processor_starts_with_the_disk_as_it_was_saved(
+    machine: Workstation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = str(machine.disk)
+    write, read = (
+        ["qemu-io", "-c", f"{verb} -P {pattern} 0 64k", disk] for verb, pattern in (("write", 7), ("read", 7))
+    )
+    subprocess.run(write, check=True, capture_output=True)
+    subprocess.run(["qemu-img", "snapshot", "-c", SNAPSHOT, disk], check=True)
+    subprocess.run(["qemu-io", "-c", "write -P 9 0 64k", disk], check=True, capture_output=True)
+    seen: list[plan.Machine] = []
+
+    def arguments(wanted: plan.Machine) -> list[str]:
+        seen.append(wanted)
+        return ["false"]
+
+    monkeypatch.setattr(plan, "qemu_arguments", arguments)
+    with pytest.raises(LabError, match="QEMU ended"), workstation_machine.running(machine, {}, plan.OTHER_PROCESSOR):
+        pass
+    assert [(one.processor, one.snapshot) for one in seen] == [(plan.OTHER_PROCESSOR, "")]
+    assert "Pattern verification failed" not in subprocess.run(read, check=True, capture_output=True, text=True).stdout
+    with pytest.raises(LabError, match="QEMU ended"), workstation_machine.running(machine, {}):
+        pass
+    assert (seen[1].processor, seen[1].snapshot) == (plan.PROCESSOR, SNAPSHOT)
+
+
 def test_a_refusal_of_the_monitor_is_an_error(machine: Workstation) -> None:
     with running(machine):
         with pytest.raises(LabError, match="no block device can store"):

@@ -9,12 +9,13 @@ import re
 import pytest
 
 from lab.core.workstation import clients, judgement, plan
+from lab.core.workstation.hosted import hosted
 from lab.core.workstation.plan import Machine, Wishes
 from lab.core.workstation.refusals import judged, ready, refusals
 from lab.drivers import bakery
 from lab.workflows.options import TOPOLOGIES, Options, load_lab
 from lab.workflows.workstation import NAME, RECIPES, Progress
-from lab.workflows.workstation_steps import ACTIONS, smoke_lab
+from lab.workflows.workstation_steps import ACTIONS, BAKING_LOGS, WORKFLOW, smoke_lab
 
 MACHINE = Machine("k", "i", "disk.qcow2", {"seed": "seed.tar", "images": "images.tar"}, 2222, "m.sock", "console.log")
 
@@ -66,6 +67,17 @@ def test_the_machine_offers_virtualisation_and_is_reached_through_loopback_alone
 def test_a_machine_that_was_saved_goes_on_from_there() -> None:
     words = plan.qemu_arguments(Machine(**{**vars(MACHINE), "snapshot": "passed"}))
     assert words[-2:] == ["-loadvm", "passed"]
+
+
+def test_another_processor_offers_virtualisation_too_and_has_another_name() -> None:
+    steps = [step for step in plan.STEPS if step.processor]
+    assert [step.name for step in steps] == ["other-cpu"]
+    # The machine is not saved after it, so nothing may come after it.
+    assert plan.STEPS[-1] is steps[0]
+    words = plan.qemu_arguments(Machine(**{**vars(MACHINE), "processor": steps[0].processor}))
+    processor = words[words.index("-cpu") + 1]
+    assert processor.startswith("EPYC,+svm,-xsave")
+    assert processor != plan.PROCESSOR
 
 
 def test_every_command_is_a_login_of_its_own() -> None:
@@ -229,6 +241,57 @@ def test_a_set_up_that_does_what_it_said() -> None:
 def test_a_set_up_that_does_more_is_found_out(look: str, line: str) -> None:
     cases = judgement.set_up_cases(SAID, EMPTY, {**EMPTY, look: frozenset({line})})
     assert [case.message for case in cases if case.verdict == "failed"] == [line]
+
+
+def test_the_workflow_for_hosted_runners_is_typed_word_for_word() -> None:
+    text = WORKFLOW.read_text()
+    runner = hosted(text, "kvm")
+    assert [command.split()[1] for command in runner.commands] == [
+        "lab.doctor",
+        "lab.bake",
+        "lab.up",
+        "lab.verify",
+        "lab.status",
+        "lab.down",
+    ]
+    assert [command for command in runner.commands if "--accel" in command] == [
+        "./inv lab.doctor -t topologies/smoke.yaml --accel kvm",
+        "./inv lab.up -t topologies/smoke.yaml --accel kvm",
+    ]
+    assert hosted(text, "tcg").commands == tuple(line.replace("kvm", "tcg") for line in runner.commands)
+    assert {"build/smoke/verify.xml", BAKING_LOGS} <= set(runner.kept)
+
+
+def test_a_workflow_that_does_not_type_anything_is_an_error() -> None:
+    text = "jobs: {a: {strategy: {matrix: {accelerator: [tcg]}}, steps: [{run: ./inv lab.up}]}}"
+    assert hosted(text, "tcg").commands == ("./inv lab.up",)
+    with pytest.raises(ValueError, match="types anything for kvm"):
+        hosted(text, "kvm")
+
+
+REFUSED = (
+    "error: the bundle of the lab smoke does not fit this machine: "
+    "it was made on the processor 'AMD EPYC-Rome 01234567', and this is 'AMD EPYC 89abcdef'{more}\n"
+    "{remedy}\n"
+)
+REMEDY = "  Use the same QEMU, and under KVM the same processor; or build the lab here with ./inv lab.up"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "said", "why"),
+    [
+        (2, REFUSED.format(more="", remedy=REMEDY), ""),
+        (0, REFUSED.format(more="", remedy=REMEDY), "exit code 0"),
+        (2, "error: the bundle is damaged\n" + REMEDY, "the reason is missing, or there is another one"),
+        (2, REFUSED.format(more="; topology, program or images", remedy=REMEDY), "or there is another one"),
+        (2, REFUSED.format(more="", remedy=REMEDY).replace("EPYC 89abcdef", "EPYC-Rome 01234567"), "the same name"),
+        (2, REFUSED.format(more="", remedy=""), "the reason has no remedy"),
+    ],
+)
+def test_another_processor_is_refused_for_this_reason_alone(returncode: int, said: str, why: str) -> None:
+    case = judgement.refused_processor(returncode, said, 1.0)
+    assert case.verdict == ("failed" if why else "passed")
+    assert why in case.message
 
 
 def test_what_a_removed_lab_left_is_found() -> None:

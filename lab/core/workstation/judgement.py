@@ -30,6 +30,11 @@ KEPT = ("ha-lab-cache", ".log")
 
 _INSTALLING = re.compile(r"^inv: installing with apt-get [^:]*: (?P<words>.*) \(log: .*\)$", re.MULTILINE)
 _JOINING = re.compile(r"^inv: adding \S+ to the groups? (?P<words>.*?) with ", re.MULTILINE)
+_OTHER_PROCESSOR = re.compile(
+    r"^error: the bundle of the lab \S+ does not fit this machine: "
+    r"it was made on the processor '(?P<made>[^']+)', and this is '(?P<here>[^']+)'$",
+    re.MULTILINE,
+)
 _LOOPBACK = re.compile(r"^(127\.|\[::1\]|\[::ffff:127\.)|%lo:")
 
 
@@ -58,6 +63,30 @@ def set_up_cases(
         _none("no unit has failed", after["failed units"] - before["failed units"]),
         _none("nothing new listens to other machines", open_ones),
     )
+
+
+def refused_processor(returncode: int, said: str, duration_s: float) -> Case:
+    """Whether a bundle of another processor was refused as promised: exit code 2, this reason alone, and a remedy.
+
+    Args:
+        returncode: of ``lab.import``.
+        said: all that it printed.
+        duration_s: how long it took.
+    """
+    name = "a lab that was saved under KVM is refused on another processor"
+    lines = tuple(said.strip().splitlines()[-6:])
+    reason = _OTHER_PROCESSOR.search(said)
+    if returncode != 2:  # what input that cannot be used ends with
+        why = f"exit code {returncode}"
+    elif reason is None:
+        why = "the reason is missing, or there is another one"
+    elif reason["made"] == reason["here"]:
+        why = "both processors have the same name"
+    elif "the same processor; or build the lab here" not in said:
+        why = "the reason has no remedy"
+    else:
+        return Case(name, "passed", "", lines, duration_s)
+    return Case(name, "failed", why, lines, duration_s)
 
 
 def left_behind(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Case:
