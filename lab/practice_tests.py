@@ -22,6 +22,8 @@ from lab.practice import JSON, finish
 from lab.workflows.options import ROOT
 
 ONLY = {"only": "run only tests whose names match this pytest expression"}
+#: The smallest lab whose drills keep a ledger.
+FAULTS_LAB = str(ROOT / "tests" / "faults" / "lab.yaml")
 #: Where the matrix leaves its topologies and its JUnit file; no lab can bear the name.
 MATRIX_FOLDER = ROOT / "build" / "matrix-runs"
 #: How long all tests may take, minutes: with the time in which a fresh machine installs what is missing, less than
@@ -89,7 +91,7 @@ def with_libvirt(action: Callable[[], None]) -> None:
         "name": "the lab; one that runs is used and kept, else it is built",
     },
 )
-def catalogue(context: Context, only: str = "", topology: str = "smoke", name: str = "faulttest") -> None:
+def catalogue(context: Context, only: str = "", topology: str = FAULTS_LAB, name: str = "faulttest") -> None:
     """Every fault of the catalogue on a real lab; not part of all tests. `--only quick` is the small fixed set.
 
     Example: ./inv test.faults --only quick

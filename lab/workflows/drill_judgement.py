@@ -180,16 +180,13 @@ def _audits(
     evidence: dict[str, NodeEvidence],
     phases: Sequence[Phase],
 ) -> list[AuditResult]:
-    lab, nodes = scene.session.lab, after.nodes
+    lab = scene.session.lab
     _zero_s, fault_wall_s = _fault(scene, course)
     found = [one for each in evidence.values() for one in each.residences]
     offsets = {name: each.offset_s for name, each in evidence.items()}
     losses = _power_losses(lab, course)
-    cluster = after.cluster
-    failed = [
-        f"{action.operation} on {action.node}: {action.exit_status}"
-        for action in (cluster.failed_actions if cluster else ())
-    ]
+    kernel = {name: each.kernel for name, each in evidence.items()}
+    *settled, failed = final_audits(lab, after, kernel, scene.expected_failures)
     twice = overlaps(
         found,
         offsets_s=offsets,
@@ -199,10 +196,7 @@ def _audits(
     )
     anew = restarts(found, offsets_s=offsets, since_s=fault_wall_s)
     return [
-        audits.audit_health(lab, nodes),
-        audits.audit_storage(lab, nodes),
-        audits.audit_file_system(lab, nodes, {name: each.kernel for name, each in evidence.items()}),
-        audits.audit_guests(lab, nodes),
+        *settled,
         audits.audit_never_twice(twice, len(found)),
         *_heard(scene, course, found, offsets, losses),
         *([audits.audit_never_restarted(anew, len(found))] if scene.drill.keeps_guests else []),
@@ -218,9 +212,33 @@ def _audits(
             _moments(phases, "heartbeat ended", "lab", fault_wall_s), losses, CLOCK_TOLERANCE_S
         ),
         _mounts(scene, course, evidence),
-        audits.audit_failed_actions(failed, scene.expected_failures),
+        failed,
         audits.audit_boots(scene.drill, scene.node.name if scene.guest is None else "", _boot_ids(course, after)),
         *_ledgers(scene, course),
+    ]
+
+
+def final_audits(
+    lab: Lab, look: observe.Look, kernel: Mapping[str, str], expected_failures: Sequence[str]
+) -> list[AuditResult]:
+    """What has to hold when a drill is over: health, storage, file system, guests; last that no action has failed.
+
+    Args:
+        lab: the lab.
+        look: the last look at its nodes.
+        kernel: per node, what its kernel said since the drill began.
+        expected_failures: beginnings of the failed actions that belong to the drill.
+    """
+    failed = [
+        f"{action.operation} on {action.node}: {action.exit_status}"
+        for action in (look.cluster.failed_actions if look.cluster else ())
+    ]
+    return [
+        audits.audit_health(lab, look.nodes),
+        audits.audit_storage(lab, look.nodes),
+        audits.audit_file_system(lab, look.nodes, kernel),
+        audits.audit_guests(lab, look.nodes),
+        audits.audit_failed_actions(failed, expected_failures),
     ]
 
 

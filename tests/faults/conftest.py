@@ -16,7 +16,7 @@ from lab.drivers.hypervisor import Hypervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("HA_LAB_NAME") or "faulttest"
-LAB = ("--topology", os.environ.get("HA_LAB_TOPOLOGY") or "smoke", "--name", NAME)
+LAB = ("--topology", os.environ.get("HA_LAB_TOPOLOGY") or str(Path(__file__).with_name("lab.yaml")), "--name", NAME)
 ARGV = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
 
 
@@ -44,10 +44,10 @@ def invoke_json(*words: str, limit_s: float = 2400) -> dict[str, Any]:
     return document
 
 
-def on_node(node: str, command: str) -> str:
-    """What a command on a node prints."""
+def on_node(node: str, command: str, limit_s: float = 60) -> str:
+    """What a command on a node or guest prints."""
     argv = ["ssh", "-F", f"build/{NAME}/ssh_config", "-o", "BatchMode=yes", node, "--", command]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, timeout=limit_s).stdout
 
 
 @pytest.fixture(scope="session", autouse=True)
