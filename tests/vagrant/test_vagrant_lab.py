@@ -1,6 +1,6 @@
 """One small lab, by libvirt alone and by Vagrant: the same checks, the times of both, and a host as it was before.
 
-Every test takes the lab where the one before it left it. Needs about ten minutes where processors are emulated.
+Every test takes the lab where the one before it left it. Needs about twenty minutes where processors are emulated.
 """
 
 from __future__ import annotations
@@ -123,6 +123,21 @@ def test_what_runs_is_left_alone_and_reset() -> None:
     assert invoke("lab.reset", *LAB, limit_s=300).returncode == 0
     assert invoke_json("lab.status", *LAB, limit_s=300)["healthy"]
     assert invoke("lab.export", str(FOLDER / "lab.bundle"), *LAB, limit_s=300).returncode == 1
+
+
+def test_the_power_of_a_node_is_cut() -> None:
+    document = invoke_json("lab.drill", "power-off", "--node", "piova", *LAB)
+    (record,) = document["drills"]
+    assert document["ok"]
+    assert {audit["name"] for audit in record["audits"] if not audit["ok"]} == set()
+    assert any(phase["name"] == "fenced" for phase in record["phases"])
+
+
+def test_a_halted_lab_goes_on() -> None:
+    assert invoke("lab.halt", *LAB, limit_s=600).returncode == 0
+    document = invoke_json("lab.up", *LAB)
+    assert all(answer["ok"] for answer in document["services"])
+    assert drivers() == {"vagrant"}
 
 
 def test_lab_down_leaves_the_host_as_it_was(before: dict[str, Any]) -> None:
