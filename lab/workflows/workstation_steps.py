@@ -9,18 +9,18 @@ from lab.core.errors import LabError
 from lab.core.model import Lab
 from lab.core.proof.cases import Case
 from lab.core.workstation import judgement, plan
-from lab.core.workstation.hosted import hosted
+from lab.core.workstation.hosted import Hosted, hosted
 from lab.core.workstation.refusals import judged, ready, refusals
 from lab.doors import files
 from lab.drivers.workstation_machine import packed_clone
 from lab.workflows.options import ROOT, TOPOLOGIES, Options, load_lab
 from lab.workflows.workstation_stage import Stage, command_case, fact_case
 
+#: In the clone on the machine it has limits for emulated hardware.
 SMOKE = "topologies/smoke.yaml"
-#: Written into the clone's folder of generated files: the smallest topology with limits for emulated hardware.
-TOPOLOGY = "build/workstation.yaml"
 #: Where the lab is exported to, beside its own folder, which goes with it.
 BUNDLE = "build/smoke.bundle"
+#: What a hosted runner types is typed word for word, each line where its turn is; a test holds that none is left out.
 WORKFLOW = ROOT / ".github" / "workflows" / "lab.yml"
 #: What a runner keeps of a baking; there is none where the images were handed in.
 BAKING_LOGS = "~/.cache/ha-lab/images/logs/"
@@ -31,6 +31,11 @@ BEFORE_FILE = "before-the-lab.json"
 def smoke_lab() -> Lab:
     """The lab of the smallest topology."""
     return load_lab(Options(topology=TOPOLOGIES / "smoke.yaml"))
+
+
+def runner() -> Hosted:
+    """What a hosted runner types and keeps, with KVM."""
+    return hosted(WORKFLOW.read_text(encoding="utf-8"), "kvm")
 
 
 def put_clone(stage: Stage) -> str:
@@ -45,7 +50,7 @@ def put_clone(stage: Stage) -> str:
         f"mkdir -p {plan.CLONE} && (cd {plan.CLONE} && {keep}) && tar -xzf -", stdin=archive, timeout_s=120
     )
     text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text(encoding="utf-8"))
-    stage.shell.succeed(f"mkdir -p {plan.CLONE}/build && cat > {plan.CLONE}/{TOPOLOGY}", stdin=text.encode())
+    stage.shell.succeed(f"mkdir -p {plan.CLONE}/build && cat > {plan.CLONE}/{SMOKE}", stdin=text.encode())
     return commit
 
 
@@ -74,7 +79,7 @@ def install(stage: Stage) -> list[Case]:
     cases = [command_case("the first command sets up what it needs and finds the machine ready", first)]
     after = stage.look(judgement.LOOKS)
     cases += judgement.set_up_cases(first.stdout, before, after)
-    second = stage.typed(f"./inv lab.doctor -t {SMOKE}")
+    second = stage.typed(runner().command("lab.doctor"))
     cases.append(command_case("the second one, after a new login, finds it ready too", second))
     again = [line for line in second.stdout.splitlines() if line.startswith("inv: ")]
     name = "the second one sets up nothing"
@@ -109,8 +114,9 @@ def up(stage: Stage) -> list[Case]:
         )
     before = stage.look(judgement.TRACES)
     files.write_json(stage.machine.folder / BEFORE_FILE, {name: sorted(lines) for name, lines in before.items()})
-    brought = stage.typed(f"./inv lab.up -t {TOPOLOGY} --accel kvm")
-    cases = [command_case("lab.up: every service has answered a client", brought)]
+    baked = stage.typed(runner().command("lab.bake"))
+    brought = stage.typed(runner().command("lab.up"))
+    cases = [command_case("lab.bake", baked), command_case("lab.up: every service has answered a client", brought)]
     if not brought.ok:
         return cases
     lab = smoke_lab()
@@ -121,7 +127,7 @@ def up(stage: Stage) -> list[Case]:
     inside = (
         f"grep . /sys/module/kvm_amd/parameters/nested; virsh dumpxml {guest.domain} | grep -o \"<domain type='kvm'\""
     )
-    nested = stage.asked(f"cd {plan.CLONE} && ./inv lab.ssh {guest.home} -t {TOPOLOGY} --command {_quoted(inside)}")
+    nested = stage.asked(f"cd {plan.CLONE} && ./inv lab.ssh {guest.home} -t {SMOKE} --command {_quoted(inside)}")
     owner = stage.asked("ps -eo user:20,comm | awk '$2 == \"fence_virtd\" { print $1 }'")
     return [
         *cases,
@@ -132,26 +138,30 @@ def up(stage: Stage) -> list[Case]:
 
 
 def verify(stage: Stage) -> list[Case]:
-    """The lab's own checks."""
-    return [command_case("lab.verify", stage.typed(f"./inv lab.verify -t {TOPOLOGY}"))]
+    """The lab's own checks, and what a hosted runner keeps of them."""
+    cases = [command_case(task, stage.typed(runner().command(task))) for task in ("lab.verify", "lab.status")]
+    # Nothing was baked on the machine where the images were handed in.
+    paths = [path for path in runner().kept if path != BAKING_LOGS or stage.wishes.bake_inside]
+    there = stage.asked(f"cd {plan.CLONE} && ls -d {' '.join(paths)}")
+    return [*cases, command_case("what a hosted runner keeps is there", there)]
 
 
 def drill(stage: Stage) -> list[Case]:
     """Back to how it was within seconds, then the power of a node is cut."""
-    reset = command_case("lab.reset", stage.typed(f"./inv lab.reset -t {TOPOLOGY}"))
+    reset = command_case("lab.reset", stage.typed(f"./inv lab.reset -t {SMOKE}"))
     if reset.verdict != "passed":
         return [reset]
-    return [reset, command_case("lab.drill power-off", stage.typed(f"./inv lab.drill power-off -t {TOPOLOGY}"))]
+    return [reset, command_case("lab.drill power-off", stage.typed(f"./inv lab.drill power-off -t {SMOKE}"))]
 
 
 def export(stage: Stage) -> list[Case]:
     """The running lab with its saves in one file."""
-    return [command_case("lab.export", stage.typed(f"./inv lab.export {BUNDLE} -t {TOPOLOGY}"))]
+    return [command_case("lab.export", stage.typed(f"./inv lab.export {BUNDLE} -t {SMOKE}"))]
 
 
 def down(stage: Stage) -> list[Case]:
     """The lab goes, and the machine is as it was before it came."""
-    removed = command_case("lab.down", stage.typed(f"./inv lab.down --no-cache -t {TOPOLOGY}"))
+    removed = command_case("lab.down", stage.typed(runner().command("lab.down")))
     return [removed, _left_behind(stage)]
 
 
@@ -161,29 +171,6 @@ def _left_behind(stage: Stage) -> Case:
         raise LabError("it is not known how the machine was before the lab", remedy="Do the step up again")
     after = stage.look(judgement.TRACES)
     return judgement.left_behind({name: frozenset(lines) for name, lines in before.items()}, after)
-
-
-def workflow(stage: Stage) -> list[Case]:
-    """What a hosted runner types, word for word, and the files that it would keep.
-
-    The smallest topology has the limits of this slow machine for it. The action that brings images of an earlier run is
-    not carried out: they are there.
-    """
-    runner = hosted(WORKFLOW.read_text(encoding="utf-8"), "kvm")
-    plain = "topologies/smoke.yaml"
-    stage.shell.succeed(f"cd {plan.CLONE} && cp {plain} build/plain.yaml && cp {TOPOLOGY} {plain}")
-    *commands, removal = runner.commands
-    cases = []
-    for command in commands:
-        cases.append(command_case(command, stage.typed(command)))
-        if cases[-1].verdict != "passed":
-            return cases
-    paths = [path for path in runner.kept if path != BAKING_LOGS or stage.wishes.bake_inside]
-    there = stage.asked(f"cd {plan.CLONE} && ls -d {' '.join(paths)}")
-    cases.append(command_case("what a runner keeps is there", there))
-    cases.append(command_case(removal, stage.typed(removal)))
-    stage.shell.succeed(f"cd {plan.CLONE} && cp build/plain.yaml {plain}")
-    return [*cases, _left_behind(stage)]
 
 
 def other_processor(stage: Stage) -> list[Case]:
@@ -209,6 +196,5 @@ ACTIONS: dict[str, Callable[[Stage], list[Case]]] = {
     "drill": drill,
     "export": export,
     "down": down,
-    "workflow": workflow,
     "other-cpu": other_processor,
 }

@@ -5,6 +5,10 @@ from __future__ import annotations
 import configparser
 import json
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,10 +16,12 @@ from lab.core.workstation import clients, judgement, plan
 from lab.core.workstation.hosted import hosted
 from lab.core.workstation.plan import Machine, Wishes
 from lab.core.workstation.refusals import judged, ready, refusals
+from lab.doors.process import Result
 from lab.drivers import bakery
 from lab.workflows.options import TOPOLOGIES, Options, load_lab
 from lab.workflows.workstation import NAME, RECIPES, Progress
-from lab.workflows.workstation_steps import ACTIONS, BAKING_LOGS, WORKFLOW, smoke_lab
+from lab.workflows.workstation_stage import Stage
+from lab.workflows.workstation_steps import ACTIONS, BAKING_LOGS, WORKFLOW, runner, smoke_lab
 
 MACHINE = Machine("k", "i", "disk.qcow2", {"seed": "seed.tar", "images": "images.tar"}, 2222, "m.sock", "console.log")
 
@@ -243,23 +249,47 @@ def test_a_set_up_that_does_more_is_found_out(look: str, line: str) -> None:
     assert [case.message for case in cases if case.verdict == "failed"] == [line]
 
 
-def test_the_workflow_for_hosted_runners_is_typed_word_for_word() -> None:
-    text = WORKFLOW.read_text()
-    runner = hosted(text, "kvm")
-    assert [command.split()[1] for command in runner.commands] == [
-        "lab.doctor",
-        "lab.bake",
-        "lab.up",
-        "lab.verify",
-        "lab.status",
-        "lab.down",
-    ]
-    assert [command for command in runner.commands if "--accel" in command] == [
-        "./inv lab.doctor -t topologies/smoke.yaml --accel kvm",
-        "./inv lab.up -t topologies/smoke.yaml --accel kvm",
-    ]
-    assert hosted(text, "tcg").commands == tuple(line.replace("kvm", "tcg") for line in runner.commands)
-    assert {"build/smoke/verify.xml", BAKING_LOGS} <= set(runner.kept)
+@dataclass
+class Typist:
+    """Stands for a stage on a machine where every command ends well and every look shows nothing."""
+
+    machine: SimpleNamespace
+    wishes: Wishes = field(default_factory=Wishes)
+    lines: list[str] = field(default_factory=list)
+
+    def typed(self, command: str) -> Result:
+        self.lines.append(command)
+        return Result((command,), 0, "", "", 1.0)
+
+    def asked(self, command: str) -> Result:
+        return Result((command,), 0, "", "", 1.0)
+
+    def look(self, looks: dict[str, str]) -> dict[str, frozenset[str]]:
+        return dict.fromkeys(looks, frozenset())
+
+    @property
+    def shell(self) -> SimpleNamespace:
+        return SimpleNamespace(succeed=lambda *_words, **_options: "")
+
+
+def test_what_a_hosted_runner_types_is_typed_word_for_word_in_its_order(tmp_path: Path) -> None:
+    kvm = runner()
+    tasks = [command.split()[1] for command in kvm.commands]
+    assert tasks == ["lab.doctor", "lab.bake", "lab.up", "lab.verify", "lab.status", "lab.down"]
+    assert kvm.command("lab.up") == "./inv lab.up -t topologies/smoke.yaml --accel kvm"
+    typist = Typist(SimpleNamespace(folder=tmp_path))
+    for step in plan.STEPS:
+        if step.name in ("install", "up", "verify", "drill", "export", "down"):
+            ACTIONS[step.name](cast("Stage", typist))
+    assert [line for line in typist.lines if line in kvm.commands] == list(kvm.commands)
+    # Of another lab nothing is typed in between.
+    assert {line.split("-t ")[1].split()[0] for line in typist.lines} == {"topologies/smoke.yaml"}
+
+
+def test_the_entry_without_kvm_types_the_same() -> None:
+    kvm, tcg = (hosted(WORKFLOW.read_text(), accelerator) for accelerator in ("kvm", "tcg"))
+    assert tcg.commands == tuple(line.replace("kvm", "tcg") for line in kvm.commands)
+    assert {"build/smoke/verify.xml", BAKING_LOGS} <= set(kvm.kept)
 
 
 def test_a_workflow_that_does_not_type_anything_is_an_error() -> None:
@@ -267,6 +297,8 @@ def test_a_workflow_that_does_not_type_anything_is_an_error() -> None:
     assert hosted(text, "tcg").commands == ("./inv lab.up",)
     with pytest.raises(ValueError, match="types anything for kvm"):
         hosted(text, "kvm")
+    with pytest.raises(ValueError, match=r"types lab\.down 0 times"):
+        hosted(text, "tcg").command("lab.down")
 
 
 REFUSED = (

@@ -27,6 +27,17 @@ class Hosted:
     commands: tuple[str, ...]
     kept: tuple[str, ...]
 
+    def command(self, task: str) -> str:
+        """The line that types a task.
+
+        Raises:
+            ValueError: there is none, or more than one.
+        """
+        found = [line for line in self.commands if task in line.split()]
+        if len(found) != 1:
+            raise ValueError(f"the workflow types {task} {len(found)} times, not once")
+        return found[0]
+
 
 def hosted(text: str, accelerator: str) -> Hosted:
     """Read a workflow.

@@ -61,7 +61,6 @@ STEPS = (
     Step("drill", 1500, "a reset, and a power-off drill"),
     Step("export", 900, "the lab with its saves in one file"),
     Step("down", 600, "the lab is removed, and nothing of it is left"),
-    Step("workflow", 2700, "the commands of the workflow for hosted runners, in their order"),
     Step("other-cpu", 900, "on another processor the file is refused", processor=OTHER_PROCESSOR),
 )
 STEP_NAMES = tuple(step.name for step in STEPS)
