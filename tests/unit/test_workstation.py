@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import re
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from typing import cast
 
 import pytest
 
+from lab.core.errors import LabError
 from lab.core.workstation import clients, judgement, plan
 from lab.core.workstation.hosted import hosted
 from lab.core.workstation.plan import Machine, Wishes
 from lab.core.workstation.refusals import judged, ready, refusals
 from lab.doors.process import Result
 from lab.drivers import bakery
+from lab.surface import print_error
 from lab.workflows.options import TOPOLOGIES, Options, load_lab
 from lab.workflows.workstation import NAME, RECIPES, Progress
 from lab.workflows.workstation_stage import Stage
@@ -301,23 +304,28 @@ def test_a_workflow_that_does_not_type_anything_is_an_error() -> None:
         hosted(text, "tcg").command("lab.down")
 
 
-REFUSED = (
-    "error: the bundle of the lab smoke does not fit this machine: "
-    "it was made on the processor 'AMD EPYC-Rome 01234567', and this is 'AMD EPYC 89abcdef'{more}\n"
-    "{remedy}\n"
-)
-REMEDY = "  Use the same QEMU, and under KVM the same processor; or build the lab here with ./inv lab.up"
+MADE, HERE = "AMD EPYC-Rome 01234567", "AMD EPYC 89abcdef"
+REMEDY = "Use the same QEMU, and under KVM the same processor; or build the lab here with ./inv lab.up"
+
+
+def refused(here: str = HERE, more: str = "", remedy: str = REMEDY) -> str:
+    """What a person reads of a bundle that another processor's machine has written."""
+    why = f"it was made on the processor {MADE!r}, and this is {here!r}{more}"
+    stream = io.StringIO()
+    print("    0.0 s  read smoke.bundle ...", file=stream)
+    print_error(LabError(f"the bundle of the lab smoke does not fit this machine: {why}", remedy=remedy), stream)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
     ("returncode", "said", "why"),
     [
-        (2, REFUSED.format(more="", remedy=REMEDY), ""),
-        (0, REFUSED.format(more="", remedy=REMEDY), "exit code 0"),
-        (2, "error: the bundle is damaged\n" + REMEDY, "the reason is missing, or there is another one"),
-        (2, REFUSED.format(more="; topology, program or images", remedy=REMEDY), "or there is another one"),
-        (2, REFUSED.format(more="", remedy=REMEDY).replace("EPYC 89abcdef", "EPYC-Rome 01234567"), "the same name"),
-        (2, REFUSED.format(more="", remedy=""), "the reason has no remedy"),
+        (2, refused(), ""),
+        (0, refused(), "exit code 0"),
+        (2, f"Error: the bundle is damaged\nWhat to try: {REMEDY}", "the reason is missing, or there is another one"),
+        (2, refused(more="; topology, program or images are others now"), "or there is another one"),
+        (2, refused(here=MADE), "the same name"),
+        (2, refused(remedy=""), "the reason has no remedy"),
     ],
 )
 def test_another_processor_is_refused_for_this_reason_alone(returncode: int, said: str, why: str) -> None:

@@ -31,7 +31,7 @@ KEPT = ("ha-lab-cache", ".log")
 _INSTALLING = re.compile(r"^inv: installing with apt-get [^:]*: (?P<words>.*) \(log: .*\)$", re.MULTILINE)
 _JOINING = re.compile(r"^inv: adding \S+ to the groups? (?P<words>.*?) with ", re.MULTILINE)
 _OTHER_PROCESSOR = re.compile(
-    r"^error: the bundle of the lab \S+ does not fit this machine: "
+    r"^Error: the bundle of the lab \S+ does not fit this machine: "
     r"it was made on the processor '(?P<made>[^']+)', and this is '(?P<here>[^']+)'$",
     re.MULTILINE,
 )
