@@ -162,6 +162,7 @@ def follow(
     on_line: Callable[[str], None],
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    on_start: Callable[[Callable[[], None]], None] = lambda _end: None,
 ) -> Result:
     """Run a program to its end, like :func:`run`, and hand over every line of its output as soon as it is there.
 
@@ -171,6 +172,7 @@ def follow(
         on_line: called with each line of standard output or standard error, secrets masked.
         env: variables on top of :data:`PASSED_ENVIRONMENT`.
         cwd: working directory.
+        on_start: given what ends the program and all that it started, for another thread.
 
     Returns:
         The whole result whatever the exit code, both outputs as one in ``stdout``.
@@ -192,6 +194,7 @@ def follow(
     timer.start()
     lines: list[str] = []
     try:
+        on_start(lambda: _end_group(process))
         for line in process.stdout or ():
             lines.append(line.decode(errors="replace"))
             on_line(masked(lines[-1].rstrip("\r\n")))

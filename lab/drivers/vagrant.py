@@ -44,6 +44,8 @@ class Vagrant(vagrant.Vagrant):
         super().__init__(root=str(folder))
         self.folder = folder.absolute()
         self._on_line = on_line
+        self._end: Callable[[], None] = lambda: None
+        self._abandoned = False
         self.limit_s = COMMAND_LIMIT_S
 
     def validate(self, directory: Path | None = None) -> None:
@@ -70,6 +72,16 @@ class Vagrant(vagrant.Vagrant):
         finally:
             self.limit_s = COMMAND_LIMIT_S
 
+    def abandon(self) -> None:
+        """End what another thread has it do, now and later; nothing happens when it does nothing."""
+        self._abandoned = True
+        self._end()
+
+    def _started(self, end: Callable[[], None]) -> None:
+        self._end = end
+        if self._abandoned:
+            end()
+
     def _call_vagrant_command(self, args: Sequence[str | None]) -> None:
         more = ["--no-destroy-on-error"] if args[0] == "up" else []
         result = follow(
@@ -78,7 +90,9 @@ class Vagrant(vagrant.Vagrant):
             on_line=self._on_line,
             env=environment(self.folder),
             cwd=self.folder,
+            on_start=self._started,
         )
+        self._end = lambda: None
         if not result.ok:
             raise _failure(args, result)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from lab.core.errors import LabError
 from lab.core.model import Node
@@ -130,27 +130,37 @@ def _bring_up(session: Session, hypervisor: Hypervisor, *, save: bool, fresh: bo
             snapshot.save_ready(session, hypervisor)
         return answers
     bake_lab(session.lab, session.reporter)
-    with session.reporter.step("host: networks, disks, nodes"):
-        host_side.ensure_networks(session, hypervisor, tree)
-        host_side.ensure_cached_images(session, hypervisor)
-        if not by_vagrant:
-            host_side.ensure_domains(session, hypervisor, tree)
-        pending.settle(session, hypervisor)
-        host_side.ensure_fencing(session)
-        started = vagrant_side.make_missing(session, hypervisor, tree) if by_vagrant else []
-        started += host_side.start_domains(session, hypervisor)
-    if not started and not observe.look(session).problems(session.lab):
-        answers = serving.ask(session, thorough=True)
-        if all_served(answers) or not session.lab.guests:
-            session.reporter.note("The lab is up already; nothing was changed.")
-            return answers
-    with session.reporter.step("nodes and cluster"):
-        _build_cluster(session, hypervisor, tree)
+    with _nodes_on(session, hypervisor, tree, by_vagrant=by_vagrant) as started:
+        if not started and not observe.look(session).problems(session.lab):
+            answers = serving.ask(session, thorough=True)
+            if all_served(answers) or not session.lab.guests:
+                session.reporter.note("The lab is up already; nothing was changed.")
+                return answers
+        with session.reporter.step("nodes and cluster"):
+            _build_cluster(session, hypervisor, tree)
     answers = serving.wait_served(session)
     _wait_whole(session)
     if save:
         snapshot.save_ready(session, hypervisor)
     return answers
+
+
+@contextmanager
+def _nodes_on(
+    session: Session, hypervisor: Hypervisor, tree: dict[str, bytes], *, by_vagrant: bool
+) -> Iterator[list[str]]:
+    """What the nodes need on the host, and the nodes switched on; yields the names of those that were off."""
+    with ExitStack() as beside:
+        with session.reporter.step("host: networks, disks, nodes"):
+            host_side.ensure_networks(session, hypervisor, tree)
+            host_side.ensure_cached_images(session, hypervisor)
+            if not by_vagrant:
+                host_side.ensure_domains(session, hypervisor, tree)
+            pending.settle(session, hypervisor)
+            host_side.ensure_fencing(session)
+            made = beside.enter_context(vagrant_side.making_missing(session, hypervisor, tree)) if by_vagrant else []
+            started = [*made, *host_side.start_domains(session, hypervisor)]
+        yield started
 
 
 def _wait_whole(session: Session) -> None:

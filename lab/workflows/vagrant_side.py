@@ -7,7 +7,9 @@ any other: it is switched on and off, saved and fenced by the same means.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from lab.core import addressing
 from lab.core.errors import LabError
@@ -22,6 +24,7 @@ from lab.core.vagrant_plan import (
     thin_copies,
 )
 from lab.doors import files
+from lab.doors.clock import Deadline, wait_until
 from lab.doors.process import masked
 from lab.drivers import vagrant
 from lab.drivers.hypervisor import Hypervisor
@@ -71,21 +74,49 @@ def prepare(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes])
     return [node.name for node in missing]
 
 
-def make_missing(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes]) -> list[str]:
-    """Have Vagrant make and start the nodes that are missing; returns their names. They answer ssh afterwards.
+@contextmanager
+def making_missing(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes]) -> Iterator[list[str]]:
+    """Have Vagrant make and start the nodes that are missing, and go on as soon as they are switched on.
+
+    Vagrant itself waits for its own ssh to them, which lasts some time longer than until they can be worked on. It has
+    ended well when the block has; when the block fails, Vagrant is ended too.
+
+    Yields:
+        Names of the nodes; none when all are there.
 
     Raises:
         LabError: Vagrant is missing or failed; what there is stays, and the next run goes on.
     """
     names = prepare(session, hypervisor, tree)
     if not names:
-        return []
+        yield []
+        return
     program = _program(session)
     limit_s = boot_timeout_s(session.lab) + _BESIDE_BOOT_S
+    domains = [addressing.domain_name(session.lab.name, name) for name in names]
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        made = pool.submit(_bring_up, session, program, names, limit_s)
+        try:
+            wait_until(
+                lambda: made.done() or all(hypervisor.state(domain) == "running" for domain in domains),
+                what="Vagrant to switch on its nodes",
+                deadline=Deadline.after(limit_s * len(names)),
+                interval_s=0.5,
+                remedy=f"See {LOG} of the lab",
+            )
+            if made.done():
+                made.result()
+            yield names
+        except BaseException:
+            program.abandon()
+            raise
+        made.result()
+
+
+def _bring_up(session: Session, program: vagrant.Vagrant, names: list[str], limit_s: float) -> None:
     with session.reporter.step("vagrant up"):
         for one in [None] if len(names) == len(session.lab.nodes) else names:
             program.bring_up(one, limit_s)
-    return names
 
 
 def chosen(options: Options, lab_name: str, hypervisor: Hypervisor) -> Driver:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,18 @@ def test_variables_and_the_working_directory_are_those_given(tmp_path: Path) -> 
 def test_a_program_that_is_not_there() -> None:
     with pytest.raises(ProcessError, match="cannot start /no/such/program"):
         follow(["/no/such/program"], timeout_s=5, on_line=lambda _line: None)
+
+
+def test_another_thread_can_end_the_program() -> None:
+    ends: list[Callable[[], None]] = []
+    started_s = time.monotonic()
+
+    def end() -> None:
+        ends[0]()
+
+    threading.Timer(1, end).start()
+    result = follow(
+        child("import time; time.sleep(60)"), timeout_s=50, on_line=lambda _line: None, on_start=ends.append
+    )
+    assert not result.ok
+    assert time.monotonic() - started_s < 30

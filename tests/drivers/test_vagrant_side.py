@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from lab.core import addressing
+from lab.core.errors import LabError
 from lab.core.model import LabImages
 from lab.doors.process import run
 from lab.drivers.hypervisor import Hypervisor
@@ -33,6 +35,8 @@ class Recorder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.asked: list[Any] = []
+        self.busy: Callable[[], None] = lambda: None
+        self.go_on = threading.Event()
 
     def box_add(self, name: str, catalogue: str, *, provider: str) -> None:
         self.asked.append(("box", name, json.loads(Path(catalogue).read_text())["name"], provider))
@@ -40,6 +44,11 @@ class Recorder:
     def bring_up(self, node: str | None, limit_s: float) -> None:
         assert limit_s > 100
         self.asked.append(("up", node))
+        self.busy()
+
+    def abandon(self) -> None:
+        self.asked.append(("abandon",))
+        self.go_on.set()
 
 
 @pytest.fixture
@@ -72,8 +81,19 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     return Session(lab, Options(), example_secrets(lab), tmp_path / "build", cast(Any, Quiet()))
 
 
+def vagrant(session: Session) -> Recorder:
+    program = cast(Any, vagrant_side)._program(session)
+    assert isinstance(program, Recorder)
+    return program
+
+
 def asked(session: Session) -> list[Any]:
-    return cast(Any, vagrant_side)._program(session).asked
+    return vagrant(session).asked
+
+
+def made(session: Session, hypervisor: Hypervisor) -> list[str]:
+    with vagrant_side.making_missing(session, hypervisor, tree()) as names:
+        return names
 
 
 def tree() -> dict[str, bytes]:
@@ -99,7 +119,7 @@ def content(volume: str, tmp_path: Path) -> bytes:
 def test_nodes_that_are_missing_get_thin_disks_and_are_made_together(
     session: Session, hypervisor: Hypervisor, tmp_path: Path
 ) -> None:
-    assert vagrant_side.make_missing(session, hypervisor, tree()) == ["brina", "piova"]
+    assert made(session, hypervisor) == ["brina", "piova"]
     box = f"{NAME}/node-x"
     assert asked(session) == [("box", box, box, "libvirt"), ("up", None)]
     for node in ("brina", "piova"):
@@ -119,7 +139,7 @@ def test_a_node_that_is_whole_stays_and_a_half_made_one_is_made_anew(session: Se
     notes = [session.folder / ".vagrant" / "machines" / node / "libvirt" for node in ("brina", "piova")]
     for folder in notes:
         folder.mkdir(parents=True)
-    assert vagrant_side.make_missing(session, hypervisor, tree()) == ["piova"]
+    assert made(session, hypervisor) == ["piova"]
     assert asked(session)[-1] == ("up", "piova")
     assert hypervisor.state(f"{NAME}-piova") == "missing"
     assert hypervisor.state(f"{NAME}-brina") == "off"
@@ -130,10 +150,82 @@ def test_a_node_that_is_whole_stays_and_a_half_made_one_is_made_anew(session: Se
 def test_nothing_is_asked_of_vagrant_when_all_nodes_are_there(session: Session, hypervisor: Hypervisor) -> None:
     for node in ("brina", "piova"):
         define(hypervisor, node, cards=3)
-    assert vagrant_side.make_missing(session, hypervisor, tree()) == []
+    assert made(session, hypervisor) == []
     assert asked(session) == []
     shutil.rmtree(session.folder, ignore_errors=True)
     assert vagrant_side.chosen(Options(), NAME, hypervisor) == "vagrant"
+
+
+@pytest.fixture
+def waiting(session: Session, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A Vagrant that has switched its nodes on and waits for them; libvirt's own view of them is not what matters."""
+    program = vagrant(session)
+    on: list[str] = []
+
+    def busy() -> None:
+        on.append("running")
+        assert program.go_on.wait(20)
+        if ("abandon",) in program.asked:
+            raise LabError("ended")
+
+    program.busy = busy
+    monkeypatch.setattr(hypervisor, "state", lambda _domain: on[0] if on else "missing")
+    return program
+
+
+def test_what_comes_next_begins_while_vagrant_waits_for_ssh(
+    session: Session, hypervisor: Hypervisor, waiting: Recorder
+) -> None:
+    ended = threading.Event()
+    with vagrant_side.making_missing(session, hypervisor, tree()) as names:
+        assert names == ["brina", "piova"]
+        assert not waiting.go_on.is_set()
+        waiting.go_on.set()
+        ended.set()
+    assert ended.is_set()
+    assert ("abandon",) not in waiting.asked
+
+
+def test_vagrant_is_ended_when_what_comes_next_fails(
+    session: Session, hypervisor: Hypervisor, waiting: Recorder
+) -> None:
+    with (
+        pytest.raises(LabError, match="the cluster"),
+        vagrant_side.making_missing(session, hypervisor, tree()),
+    ):
+        raise LabError("the cluster does not form")
+    assert waiting.asked[-1] == ("abandon",)
+
+
+def test_a_vagrant_that_fails_later_fails_the_whole(
+    session: Session, hypervisor: Hypervisor, waiting: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = waiting.busy
+
+    def busy() -> None:
+        before()
+        raise LabError("no ssh to piova")
+
+    monkeypatch.setattr(waiting, "busy", busy)
+    with (
+        pytest.raises(LabError, match="no ssh to piova"),
+        vagrant_side.making_missing(session, hypervisor, tree()),
+    ):
+        waiting.go_on.set()
+
+
+def test_a_vagrant_that_fails_at_once_fails_before_what_comes_next(session: Session, hypervisor: Hypervisor) -> None:
+    def busy() -> None:
+        raise LabError("no such box")
+
+    vagrant(session).busy = busy
+    begun: list[bool] = []
+    with (
+        pytest.raises(LabError, match="no such box"),
+        vagrant_side.making_missing(session, hypervisor, tree()),
+    ):
+        begun.append(True)
+    assert not begun
 
 
 def test_a_second_box_of_the_same_image_is_not_added(session: Session, hypervisor: Hypervisor) -> None:
