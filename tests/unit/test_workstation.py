@@ -108,6 +108,7 @@ def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
     assert lab.name == plan.LAB_NAME
     assert (lab.timing.scale_under_kvm, lab.timing.detection_under_kvm) == (6, 3)
     assert (lab.probes.dns_per_s, lab.probes.icmp_per_s) == (1, 1)
+    assert lab.storage.al_extents == 67
 
 
 @pytest.mark.parametrize("suite", plan.SUITES)
