@@ -162,24 +162,28 @@ def export(stage: Stage) -> list[Case]:
 def down(stage: Stage) -> list[Case]:
     """The lab goes, and the machine is as it was before it came."""
     removed = command_case("lab.down", stage.typed(runner().command("lab.down")))
-    return [removed, _left_behind(stage)]
+    return [removed, _left_behind(stage, "lab.down leaves nothing but the image cache and libvirt's logs")]
 
 
-def _left_behind(stage: Stage) -> Case:
+def _left_behind(stage: Stage, name: str) -> Case:
     before = files.read_json(stage.machine.folder / BEFORE_FILE)
     if before is None:
         raise LabError("it is not known how the machine was before the lab", remedy="Do the step up again")
     after = stage.look(judgement.TRACES)
-    return judgement.left_behind({name: frozenset(lines) for name, lines in before.items()}, after)
+    return judgement.left_behind(name, {look: frozenset(lines) for look, lines in before.items()}, after)
 
 
 def other_processor(stage: Stage) -> list[Case]:
-    """The machine has another processor now; what the lab's saves hold of the old one cannot go on there."""
+    """The machine has another processor now; what the lab's saves hold of the old one cannot go on there.
+
+    It is the first boot since the set-up, too: of what that installed nothing may have started by itself.
+    """
     settled = fact_case("the machine has booted", stage.asked(SYSTEM_RUNNING), "running")
     taken = stage.typed(f"./inv lab.import {BUNDLE}")
     refused = judgement.refused_processor(taken.returncode, taken.stdout + taken.stderr, taken.duration_s)
     nothing = stage.asked(f"ls -d {plan.CLONE}/build/{plan.LAB_NAME} 2>/dev/null || echo none")
-    return [settled, refused, fact_case("no lab was taken in", nothing, "none"), _left_behind(stage)]
+    alone = _left_behind(stage, "nothing of the lab or of the set-up has started with the machine")
+    return [settled, alone, refused, fact_case("no lab was taken in", nothing, "none")]
 
 
 def _quoted(text: str) -> str:

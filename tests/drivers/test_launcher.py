@@ -152,6 +152,14 @@ exit {code}
 """
 
 
+#: Each package has a service, a template of one, and a socket.
+FAKE_DPKG = """\
+#!/bin/sh
+[ "$1" = -L ] || exit 0
+for unit in "$2.service" "$2@.service" "$2.socket"; do echo "/lib/systemd/system/$unit"; done
+"""
+
+
 @pytest.fixture
 def lacking(copy: Path, tmp_path: Path) -> Lacking:
     """Runs a task, as root, on a machine that lacks every package and whose policy file is one of this test."""
@@ -160,7 +168,9 @@ def lacking(copy: Path, tmp_path: Path) -> Lacking:
     script = (copy / "inv").read_text(encoding="utf-8")
     changed = tmp_path / "copy"
     shutil.copytree(copy, changed, symlinks=True)
-    (changed / "inv").write_text(script.replace("=/usr/sbin/policy-rc.d", f"={policy}"), encoding="utf-8")
+    script = script.replace("=/usr/sbin/policy-rc.d", f"={policy}")
+    # As if systemd ran here.
+    (changed / "inv").write_text(script.replace("-d /run/systemd/system", f"-d {tmp_path}"), encoding="utf-8")
     fakes = tmp_path / "fakes"
     fakes.mkdir()
 
@@ -168,9 +178,9 @@ def lacking(copy: Path, tmp_path: Path) -> Lacking:
         bodies = {
             "apt-get": FAKE_APT.format(policy=policy, notes=notes, code=code),
             "dpkg-query": "#!/bin/sh\nexit 1\n",
-            "dpkg": "#!/bin/sh\nexit 0\n",
+            "dpkg": FAKE_DPKG,
             "id": "#!/bin/sh\necho 0\n",
-            "systemctl": "#!/bin/sh\nexit 0\n",
+            "systemctl": f'#!/bin/sh\necho "systemctl $*" >>"{notes}"\n',
         }
         for name, body in bodies.items():
             (fakes / name).write_text(body, encoding="utf-8")
@@ -199,6 +209,14 @@ def test_daemons_of_tests_are_installed_without_starting_them(
     assert not policy.exists()
 
 
+def test_no_service_of_a_daemon_starts_at_the_next_boot(lacking: Lacking) -> None:
+    _, notes, _ = lacking("lab.up")
+    assert [line for line in notes if line.startswith("systemctl ")] == [
+        "systemctl disable fence-virtd.service",
+        "systemctl disable fence-virtd.socket",
+    ]
+
+
 def test_a_failed_installation_leaves_no_policy_behind(
     lacking: Lacking,
 ) -> None:
@@ -213,7 +231,7 @@ def test_a_policy_of_the_machine_is_left_alone(lacking: Lacking, tmp_path: Path)
     policy.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
     policy.chmod(0o755)
     _, notes, _ = lacking("test.drivers")
-    assert {line.split()[0] for line in notes} == {"no-start-7"}
+    assert {line.split()[0] for line in notes if " install " in line} == {"no-start-7"}
     assert policy.read_text(encoding="utf-8") == "#!/bin/sh\nexit 7\n"
 
 

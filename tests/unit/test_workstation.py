@@ -338,8 +338,8 @@ def test_another_processor_is_refused_for_this_reason_alone(returncode: int, sai
 def test_what_a_removed_lab_left_is_found() -> None:
     before: dict[str, frozenset[str]] = dict.fromkeys(judgement.TRACES, frozenset())
     kept = {**before, "pools": frozenset({"ha-lab-cache"}), "images": frozenset({"ha-lab-cache"})}
-    assert judgement.left_behind(before, kept).verdict == "passed"
-    left = judgement.left_behind(before, {**kept, "domains": frozenset({"smoke-brina"})})
+    assert judgement.left_behind("nothing", before, kept).verdict == "passed"
+    left = judgement.left_behind("nothing", before, {**kept, "domains": frozenset({"smoke-brina"})})
     assert (left.verdict, left.message) == ("failed", "domains: smoke-brina")
 
 

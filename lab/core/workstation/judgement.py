@@ -89,15 +89,16 @@ def refused_processor(returncode: int, said: str, duration_s: float) -> Case:
     return Case(name, "failed", why, lines, duration_s)
 
 
-def left_behind(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Case:
+def left_behind(name: str, before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Case:
     """Whether a removed lab left nothing but what it says it keeps.
 
     Args:
+        name: of the case.
         before: the :data:`TRACES` before the lab came.
         after: and after it went.
     """
-    left = {f"{name}: {line}" for name in TRACES for line in after[name] - before[name] if not line.endswith(KEPT)}
-    return _none("lab.down leaves nothing but the image cache and libvirt's logs", left)
+    left = {f"{look}: {line}" for look in TRACES for line in after[look] - before[look] if not line.endswith(KEPT)}
+    return _none(name, left)
 
 
 def _none(name: str, found: Sequence[str] | set[str] | frozenset[str]) -> Case:
