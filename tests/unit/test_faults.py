@@ -35,6 +35,12 @@ def test_names_are_unique_and_can_be_typed() -> None:
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in NAMES)
 
 
+def test_the_lab_on_which_all_are_tried_keeps_a_ledger_and_has_a_node_without_guests() -> None:
+    lab = parse_topology((ROOT / "tests" / "faults" / "lab.yaml").read_text(), source="lab.yaml")
+    assert "radius" in {guest.service for guest in lab.guests}
+    assert len({guest.home for guest in lab.guests}) == len(lab.nodes) - 1
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_every_fault_says_everything_about_itself(fault: Fault) -> None:
     one = fault
