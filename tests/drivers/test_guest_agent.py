@@ -14,6 +14,7 @@ SOURCE = OCF / "resource.d/lab/VirtualDomain.j2"
 LIBRARY = [OCF / "lib/lab/guest-state.sh.j2", OCF / "lib/lab/bin/virsh.j2"]
 PID = 4242
 ASKED = 7  # what the agent behind ends with here
+DEFINITION = "<domain><name>passata</name></domain>\n"
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def node(tmp_path: Path) -> Path:
         installed.parent.mkdir(parents=True, exist_ok=True)
         installed.write_text(source.read_text())
         installed.chmod(0o755)
+    (tmp_path / "passata.xml").write_text(DEFINITION)
     program(tmp_path / "agent", f'echo "asked: $*"\nexit {ASKED}')
     program(tmp_path / "virsh", 'echo "virsh: $*"\nexit 3')
     return tmp_path
@@ -51,7 +53,8 @@ def call(node: Path, *words: str, **settings: str) -> subprocess.CompletedProces
         "LAB_GUEST_AGENT": str(node / "agent"),
         "LAB_LIBRARY": str(node / "lib/lab"),
         "LAB_VIRSH": str(node / "virsh"),
-        "OCF_RESKEY_config": "/etc/libvirt/qemu/passata.xml",
+        "LAB_GUEST_DEFINITIONS": str(node / "kept"),
+        "OCF_RESKEY_config": str(node / "passata.xml"),
         "OCF_RESKEY_CRM_meta_interval": "30000",
         **settings,
     }
@@ -99,7 +102,7 @@ def test_a_damaged_process_number_is_no_process(node: Path, text: str) -> None:
 
 
 def test_another_guests_process_says_nothing(node: Path) -> None:
-    assert call(node, "monitor", OCF_RESKEY_config="/etc/libvirt/qemu/soldi.xml").returncode == ASKED
+    assert call(node, "monitor", OCF_RESKEY_config=str(node / "soldi.xml")).returncode == ASKED
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,37 @@ def test_another_guests_process_says_nothing(node: Path) -> None:
 def test_every_other_operation_is_the_agents(node: Path, action: str) -> None:
     result = call(node, action)
     assert (result.returncode, result.stdout) == (ASKED, f"asked: {action}\n")
+
+
+def test_a_definition_that_a_loss_of_power_has_emptied_is_put_back(node: Path) -> None:
+    """The agent copies the definition before a start; a node that loses its power then has an empty file."""
+    assert call(node, "monitor", OCF_RESKEY_CRM_meta_interval="0").returncode == ASKED
+    assert (node / "kept" / "passata.xml").read_text() == DEFINITION
+    config = node / "passata.xml"
+    for lost in ("", None):
+        config.unlink()
+        if lost is not None:
+            config.write_text(lost)
+        assert call(node, "migrate_from").returncode == ASKED
+        assert config.read_text() == DEFINITION
+    # One that was changed on purpose is the one that counts from now on.
+    config.write_text(DEFINITION.upper())
+    assert call(node, "start").returncode == ASKED
+    assert (node / "kept" / "passata.xml").read_text() == DEFINITION.upper()
+    assert sorted(path.name for path in (node / "kept").iterdir()) == ["passata.xml"]
+
+
+def test_a_guest_that_runs_without_any_definition_is_not_called_stopped(node: Path) -> None:
+    (node / "passata.xml").write_text("")
+    assert call(node, "monitor", OCF_RESKEY_CRM_meta_interval="0").returncode == 0
+    assert call(node, "monitor", OCF_CHECK_LEVEL="10").returncode == 0
+    for action in ("stop", "migrate_from", "start"):
+        result = call(node, action)
+        assert result.returncode == 1
+        assert "ocf-exit-reason:passata runs, but its definition" in result.stderr
+    # Of one that does not run the agent may say so.
+    (node / "qemu" / "passata.pid").unlink()
+    assert call(node, "stop").returncode == ASKED
 
 
 def test_a_probe_is_the_agents(node: Path) -> None:

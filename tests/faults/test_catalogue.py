@@ -19,6 +19,7 @@ from lab.surface import options_from
 from lab.workflows.fault import broken
 from lab.workflows.fault_stage import Stage
 from lab.workflows.opening import opened
+from lab.workflows.options import load_lab
 from tests.faults.conftest import ARGV, LAB, NAME, ROOT, invoke, invoke_json, on_node
 
 
@@ -60,6 +61,18 @@ def show_and_heal(fault: Fault) -> None:
     if fault.quick and fault.lasting:
         assert healed["undone"]
     require_healthy()
+
+
+def test_a_guest_moves_to_a_node_that_has_lost_its_definition_quick() -> None:
+    """As a node comes back whose power was cut just after it had started the guest."""
+    lab = load_lab(options_from(LAB[1], NAME))
+    guest = lab.guests[0]
+    elsewhere = next(node.name for node in lab.nodes if node.name != guest.home)
+    definition = f"/etc/libvirt/qemu/{guest.domain}.xml"
+    assert on_node(elsewhere, f"test -s {definition} && : > {definition} && stat -c %s {definition}") == "0\n"
+    (record,) = invoke_json("lab.drill", "live-migrate", "--guest", guest.name)["drills"]
+    assert {one["name"] for one in record["audits"] if not one["ok"]} == set()
+    assert on_node(elsewhere, f"test -s {definition} && echo there") == "there\n"
 
 
 def test_a_second_fault_is_refused_quick() -> None:

@@ -248,6 +248,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "fence devices": f"stonith_admin -l {peer.name}",
         "libvirt": f"virsh -c qemu:///system {shlex.quote(_libvirt_commands(lab))}",
         "definitions": f"cat {quoted(f'/etc/libvirt/qemu/{guest.domain}.xml' for guest in lab.guests)}",
+        "kept definitions": f"cat {quoted(f'/var/lib/lab/guests/{guest.domain}.xml' for guest in lab.guests)}",
         "emulators": "for p in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$p/cmdline; echo; done; true",
         "guest files": f"cd {mount} && stat -f -c %T . && stat -c '%n %a %u %s' *",
         "libvirt of peer": f"virsh -q -c qemu+ssh://{peer.name}/system hostname",

@@ -45,6 +45,14 @@ def expected_disks(lab: Lab, guest: Guest) -> dict[str, tuple[str, str, str]]:
     return {"vda": (f"{place}.qcow2", "qcow2", "none"), "vdb": (f"{place}-seed.tar", "raw", "none")}
 
 
+def test_definitions_are_kept_where_a_loss_of_power_does_not_reach_them(lab: Lab, seen: Look) -> None:
+    """The study's agent, where a topology asks for it, does not do so."""
+    if lab.cluster.deep_monitor_interval_s:
+        assert seen.text("kept definitions") == seen.text("definitions")
+    else:
+        assert seen.answers["kept definitions"].code
+
+
 def test_pool_is_active_on_the_shared_mount(lab: Lab, seen: Look) -> None:
     found = dict(line.split(":", 1) for line in libvirt(seen, "pool").splitlines())
     assert found["State"].strip() == "running"
