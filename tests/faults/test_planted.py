@@ -158,8 +158,8 @@ def test_what_happens_beside_the_cluster_is_found() -> None:
         assert on_node(writer.name, LOSE_ROW) == "done\n"
         assert on_node(ELSEWHERE, BELOW, limit_s=300) == "done\n"
 
-    # A packet in a hundred twice disturbs nobody, and lasts as long as it is to.
-    drill = ("fault:duplication", "--node", GUEST.home, "--amount", "1", "--seconds", "240")
+    # A millisecond disturbs nobody, and lasts as long as it is to.
+    drill = ("fault:delay", "--node", GUEST.home, "--amount", "1", "--seconds", "240")
     ledger = f"ledger of radius-accounting {writer.name}"
     found = broken_by(plant, *drill)
     assert found == {HEARD_AUDIT, NEVER_TWICE, FENCED_FIRST, ledger, ON_PRIMARY}
