@@ -90,6 +90,12 @@ told["may_write"] = lambda state, minor: True
 told["main"](["{ELSEWHERE}"])
 ' && journalctl -q --since -60s -t lab-ocfs2-node-down -o cat"""
 
+#: Until DRBD's handler has had the other node fenced.
+FENCED = (
+    "for _ in $(seq 120); do journalctl -q --since -150s -t lab-fence-peer -o cat | grep -q 'was fenced' && "
+    "echo done && break; sleep 1; done"
+)
+
 
 def audit() -> dict[str, bool]:
     """What holds of the data, by the name of the audit; the exit code says the same."""
@@ -171,7 +177,11 @@ def test_a_living_node_that_is_called_gone_is_found() -> None:
         # Nothing more is to come of it: the node goes before OCFS2 misses it, but later than clocks may differ.
         time.sleep(4)
         domain = addressing.domain_name(NAME, ELSEWHERE)
-        subprocess.run(["virsh", "-q", "-c", "qemu:///system", "destroy", domain], check=True, timeout=60)
+        virsh = ["virsh", "-q", "-c", "qemu:///system"]
+        subprocess.run([*virsh, "destroy", domain], check=True, timeout=60)
+        # Fencing leaves off what is off.
+        assert on_node(GUEST.home, FENCED, limit_s=150) == "done\n"
+        subprocess.run([*virsh, "start", domain], check=True, timeout=60)
 
     found = broken_by(plant, "guest-crash", "--guest", GUEST.name)
     assert found == {TOLD_OF_FENCED, INTENDED}
