@@ -90,6 +90,11 @@ told["may_write"] = lambda state, minor: True
 told["main"](["{ELSEWHERE}"])
 ' && journalctl -q --since -60s -t lab-ocfs2-node-down -o cat"""
 
+#: Until the drill has killed the guest.
+CRASHED = (
+    f"read -r pid < /run/libvirt/qemu/{GUEST.domain}.pid; for _ in $(seq 200); do kill -0 $pid || break; sleep 0.2; done; "
+    "kill -0 $pid || echo gone"
+)
 #: Until DRBD's handler has had the other node fenced.
 FENCED = (
     "for _ in $(seq 120); do journalctl -q --since -150s -t lab-fence-peer -o cat | grep -q 'was fenced' && "
@@ -173,6 +178,8 @@ def test_what_happens_beside_the_cluster_is_found() -> None:
 
 def test_a_living_node_that_is_called_gone_is_found() -> None:
     def plant() -> None:
+        # What was before the fault is no matter of the drill.
+        assert on_node(GUEST.home, CRASHED) == "gone\n"
         assert f"said farewell for {ELSEWHERE}" in on_node(GUEST.home, FAREWELL)
         # Nothing more is to come of it: the node goes before OCFS2 misses it, but later than clocks may differ.
         time.sleep(4)
