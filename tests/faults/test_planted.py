@@ -76,7 +76,7 @@ LOSE_ROW = (
 )
 #: The node's own copy is mounted below DRBD, only for reading, while the node takes no part in the cluster.
 DEVICE = f"/dev/{STORAGE.volume_group}/{STORAGE.logical_volume}"
-BELOW = f"""crm --wait node standby {ELSEWHERE} >&2
+BELOW = f"""crm node standby {ELSEWHERE} >&2
 for _ in $(seq 120); do grep -q ' {STORAGE.minor}: cs:[A-TV-Z]' /proc/drbd || break; sleep 1; done
 mkdir -p /mnt/planted && blockdev --setro {DEVICE} && mount -t ocfs2 -o ro {DEVICE} /mnt/planted && echo done
 umount /mnt/planted
@@ -92,8 +92,8 @@ told["main"](["{ELSEWHERE}"])
 
 #: Until the drill has killed the guest.
 CRASHED = (
-    f"read -r pid < /run/libvirt/qemu/{GUEST.domain}.pid; for _ in $(seq 200); do kill -0 $pid || break; sleep 0.2; done; "
-    "kill -0 $pid || echo gone"
+    f"read -r pid < /run/libvirt/qemu/{GUEST.domain}.pid\n"
+    "for _ in $(seq 200); do kill -0 $pid || break; sleep 0.2; done; kill -0 $pid || echo gone"
 )
 #: Until DRBD's handler has had the other node fenced.
 FENCED = (
@@ -197,8 +197,8 @@ def test_a_living_node_that_is_called_gone_is_found() -> None:
 def test_guests_away_and_failed_actions_are_found() -> None:
     started_s = wall_s()
     assert broken_now(started_s) == set()
-    moved = f"crm --wait resource move {GUEST.resource} {ELSEWHERE} >&2 && virsh -q -c qemu:///system list --name"
-    assert on_node(GUEST.home, moved, limit_s=400)
+    away = f"crm_resource --ban --resource {GUEST.resource} --node {GUEST.home} >&2"
+    assert on_node(GUEST.home, f"{away} && crm_resource --wait --timeout 300 >&2 && echo done", limit_s=400) == "done\n"
     assert broken_now(started_s) == {AT_HOME}
     crash = f"kill -9 $(cat /run/libvirt/qemu/{GUEST.domain}.pid)"
     failed = "for _ in $(seq 240); do crm_mon -1f | grep -q 'Failed Resource Actions' && break; sleep 1; done"
