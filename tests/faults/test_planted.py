@@ -74,13 +74,14 @@ LOSE_ROW = (
     f"sqlite3 -cmd '.timeout 20000' {RADIUS_DATABASE} 'DELETE FROM radacct WHERE rowid = "
     '(SELECT rowid FROM radacct WHERE acctsessionid LIKE "drill-%" ORDER BY rowid DESC LIMIT 1 OFFSET 3)\' && echo done'
 )
-#: The node's own copy is mounted below DRBD, only for reading, while the node takes no part in the cluster.
-DEVICE = f"/dev/{STORAGE.volume_group}/{STORAGE.logical_volume}"
-BELOW = f"""crm node standby {ELSEWHERE} >&2
+#: A file system is mounted on a node that stands by. That of the guests cannot be: the kernel mounts a copy below DRBD
+#: only for writing, and the copies would go separate ways.
+STANDING_BY = f"""crm node standby {ELSEWHERE} >&2
 for _ in $(seq 120); do grep -q ' {STORAGE.minor}: cs:[A-TV-Z]' /proc/drbd || break; sleep 1; done
-mkdir -p /mnt/planted && blockdev --setro {DEVICE} && mount -t ocfs2 -o ro {DEVICE} /mnt/planted && echo done
+truncate -s 200M /root/planted.img && mkfs.ocfs2 -q -M local -F -J size=4M -N 1 /root/planted.img &&
+mkdir -p /mnt/planted && mount -t ocfs2 -o loop /root/planted.img /mnt/planted && echo done
 umount /mnt/planted
-blockdev --setrw {DEVICE}
+rm -f /root/planted.img
 crm node online {ELSEWHERE} >&2"""
 #: The program that says farewell for a fenced node, without its doubts.
 FAREWELL = f"""echo fenced | python3 -c '
@@ -167,7 +168,7 @@ def test_what_happens_beside_the_cluster_is_found() -> None:
         assert on_node(ELSEWHERE, STRANGER) == "done\n"
         assert on_node(ELSEWHERE, SECOND) == "done\n"
         assert on_node(writer.name, LOSE_ROW) == "done\n"
-        assert on_node(ELSEWHERE, BELOW, limit_s=300) == "done\n"
+        assert on_node(ELSEWHERE, STANDING_BY, limit_s=300) == "done\n"
 
     # A millisecond disturbs nobody, and lasts as long as it is to.
     drill = ("fault:delay", "--node", GUEST.home, "--amount", "1", "--seconds", "240")
@@ -180,7 +181,7 @@ def test_a_living_node_that_is_called_gone_is_found() -> None:
     def plant() -> None:
         # What was before the fault is no matter of the drill.
         assert on_node(GUEST.home, CRASHED) == "gone\n"
-        assert f"said farewell for {ELSEWHERE}" in on_node(GUEST.home, FAREWELL)
+        assert f"said farewell for {ELSEWHERE}" in on_node(GUEST.home, FAREWELL, limit_s=120)
         # Nothing more is to come of it: the node goes before OCFS2 misses it, but later than clocks may differ.
         time.sleep(4)
         domain = addressing.domain_name(NAME, ELSEWHERE)
