@@ -185,24 +185,28 @@ def follow(
     process = _start(words, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=env, cwd=cwd)
     late = threading.Event()
 
+    def end() -> None:
+        # Its number is its own until its end has been read, so no stranger is meant.
+        if process.poll() is None:
+            _end_group(process)
+
     def give_up() -> None:
         late.set()
-        _end_group(process)
+        end()
 
     timer = threading.Timer(timeout_s, give_up)
     timer.daemon = True
     timer.start()
     lines: list[str] = []
     try:
-        on_start(lambda: _end_group(process))
+        on_start(end)
         for line in process.stdout or ():
             lines.append(line.decode(errors="replace"))
             on_line(masked(lines[-1].rstrip("\r\n")))
         process.wait()
     finally:
         timer.cancel()
-        if process.poll() is None:
-            _end_group(process)
+        end()
         if process.stdout:
             process.stdout.close()
     result = Result(words, process.returncode, "".join(lines), "", time.monotonic() - started)
