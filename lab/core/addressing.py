@@ -151,6 +151,11 @@ def vlan_gateway(vlan: Vlan) -> IPv4Address:
     return host(vlan.subnet, GATEWAY)
 
 
+def heartbeat_path(lab: Lab, guest: Guest) -> str:
+    """The raw disk on the nodes' shared file system to which a guest writes its heartbeat."""
+    return f"{lab.storage.mount_point}/{guest.domain}-heartbeat.raw"
+
+
 def guest_bridge(guest: Guest) -> str:
     """Name of the bridge inside the nodes that a guest is attached to."""
     return f"br{guest.vlan}"

@@ -19,6 +19,7 @@ from lab.drivers.domain_events import DomainEvents
 from lab.drivers.hypervisor import Hypervisor
 from lab.workflows import observe
 from lab.workflows.drill_actions import ACTIONS, Scene, wait_home
+from lab.workflows.drill_evidence import heartbeats
 from lab.workflows.drill_judgement import Course, judged
 from lab.workflows.drill_text import text_of
 from lab.workflows.fault_drill import fault_drill
@@ -69,7 +70,7 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
         / f"{started:%Y%m%dT%H%M%S}-{plan.drill.name.replace(':', '-')}-{plan.target.lower()}"
     )
     folder.mkdir(parents=True)
-    course = Course(before=before, started_wall_s=wall_s(), started_s=now_s())
+    course = Course(before=before, started_wall_s=wall_s(), started_s=now_s(), heartbeats=heartbeats(session))
     failure: LabError | None = None
     with (
         session.reporter.step(f"drill {plan.drill.name} on {plan.target}"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lab.core import addressing
+from lab.core.drills.heartbeats import Heartbeat, Readings, parse_heartbeat, standing_still
 from lab.core.drills.residence import Residence, residences
 from lab.core.measurement.numbering import ROWS_PER_RUN, Numbering
 from lab.core.model import Guest, Node
-from lab.doors.clock import wall_s
+from lab.doors.clock import Deadline, pause, wall_s
 from lab.doors.process import masked
 from lab.workflows.session import Session
 
@@ -17,6 +19,8 @@ PACKAGES = (
 )
 #: Two clocks, each asked over ssh, and a log with milliseconds.
 CLOCK_TOLERANCE_S = 2.0
+#: A guest writes every five seconds.
+HEARTBEAT_LIMIT_S = 30
 RADIUS_DATABASE = "/var/lib/freeradius/radius.db"
 
 
@@ -67,6 +71,39 @@ def fetch_nodes(session: Session, since_wall_s: float) -> dict[str, NodeEvidence
     """Everything of all nodes, side by side."""
     found = session.on_each(session.lab.nodes, lambda node: fetch_node(session, node, since_wall_s))
     return dict(zip(session.lab.node_names, found, strict=True))
+
+
+def heartbeats(session: Session) -> dict[str, dict[str, Heartbeat | None]]:
+    """The guests' heartbeats as each node's copy of the storage has them, by node and guest.
+
+    Raises:
+        LabError: a node cannot be asked.
+    """
+    guests = {addressing.heartbeat_path(session.lab, guest): guest.name for guest in session.lab.guests}
+    # A node that has read a file keeps what it read although the other one writes it directly (OCFS2).
+    look = 'for file; do echo "$file $(dd if="$file" bs=4096 count=1 iflag=direct status=none | head -n 1)"; done'
+
+    def of(node: Node) -> dict[str, Heartbeat | None]:
+        command = f"sh -c %s sh {' '.join('%s' for _ in guests)}"
+        text = session.shell(node).succeed(command, look, *guests, timeout_s=60 * session.lab.time_scale)
+        lines = dict(line.partition(" ")[::2] for line in text.splitlines())
+        return {guest: parse_heartbeat(lines.get(path, "")) for path, guest in guests.items()}
+
+    found = session.on_each(session.lab.nodes, of)
+    return dict(zip(session.lab.node_names, found, strict=True))
+
+
+def heartbeats_after(session: Session, before: Readings) -> Readings:
+    """The heartbeats when all have gone on, or when that has taken too long for a guest that is well.
+
+    Raises:
+        LabError: a node cannot be asked.
+    """
+    names = [guest.name for guest in session.lab.guests]
+    deadline = Deadline.after(HEARTBEAT_LIMIT_S * session.lab.time_scale)
+    while standing_still(before, found := heartbeats(session), names) and not deadline.passed():
+        pause(1)
+    return found
 
 
 def stored_numbers(session: Session, guest: Guest, kind: str, numbering: Numbering) -> tuple[int, ...]:

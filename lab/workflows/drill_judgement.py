@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from lab.core import addressing
 from lab.core.drills import audits, continuous
 from lab.core.drills.heard import Sighting, audit_heard
+from lab.core.drills.heartbeats import Readings, audit_heartbeats
 from lab.core.drills.migrations import migrations_of, with_humps
 from lab.core.drills.objectives import judge_objectives
 from lab.core.drills.record import AuditResult, DrillRecord, MigrationFigure, Phase, StreamFigures
@@ -23,7 +24,7 @@ from lab.core.model import Lab
 from lab.drivers.domain_events import LifecycleEvent
 from lab.workflows import observe
 from lab.workflows.drill_actions import Scene
-from lab.workflows.drill_evidence import CLOCK_TOLERANCE_S, NodeEvidence, fetch_nodes, stored_numbers
+from lab.workflows.drill_evidence import CLOCK_TOLERANCE_S, NodeEvidence, fetch_nodes, heartbeats_after, stored_numbers
 
 #: The journals are asked from a little before the fault.
 BEFORE_S = 10.0
@@ -54,6 +55,7 @@ class Course:
         recordings: what the probes saw.
         numbering: of the rows that it wrote; None when it ended before.
         missed: requests that this machine was too late to send, by stream.
+        heartbeats: of the guests, before.
         events: life cycle events of the nodes' domains.
         sightings: where the host's bridge heard the guests from.
         texts: further files for the drill's folder, by name.
@@ -67,6 +69,7 @@ class Course:
     recordings: Sequence[Recording] = ()
     numbering: Numbering | None = None
     missed: dict[str, int] = field(default_factory=dict)
+    heartbeats: Readings = field(default_factory=dict)
     events: Sequence[LifecycleEvent] = ()
     sightings: Sequence[Sighting] = ()
     texts: dict[str, str] = field(default_factory=dict)
@@ -80,8 +83,10 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
     if missed := too_many(course.missed, {one.spec.name: len(one.samples) for one in course.recordings}):
         problems.append(f"this machine was too slow to send all requests; not sent: {missed}")
     evidence: dict[str, NodeEvidence] = {}
+    beats: Readings = {}
     try:
         evidence = fetch_nodes(scene.session, fault_wall_s - BEFORE_S)
+        beats = heartbeats_after(scene.session, course.heartbeats)
     except LabError as error:
         problems.append(f"no evidence from the nodes: {error.message}")
     course.texts |= {f"{name}-journal.txt": one.journal for name, one in evidence.items()}
@@ -103,6 +108,7 @@ def judged(scene: Scene, course: Course, failure: LabError | None) -> DrillRecor
         streams=streams,
         audits=(
             *_audits(scene, course, after, evidence, phases),
+            audit_heartbeats(course.heartbeats, beats, [guest.name for guest in lab.guests]),
             *audits.audit_away(scene.drill.fault.away_s if scene.drill.fault else None, streams),
         ),
         objectives=judge_objectives(lab, scene.drill.name, streams),

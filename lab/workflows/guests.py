@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from lab.core import addressing
 from lab.core.model import Guest, Node
 from lab.doors.ssh import Shell
 from lab.workflows.session import Session
 from lab.workflows.steps import Step, carry_out
 
 STORE = "/dev/disk/by-id/virtio-gueststore"
+#: Larger than what OCFS2 keeps beside the inode, where nothing can be written past the page cache.
+HEARTBEAT_BYTES = 64 * 1024
 
 
 def _extract(member: str, target: str) -> str:
@@ -32,7 +35,7 @@ def kernel_steps(session: Session) -> list[Step]:
 
 
 def disk_steps(session: Session, guest: Guest) -> list[Step]:
-    """The disk of one guest, at the size that the topology says, written through.
+    """The disk of one guest, at the size that the topology says, written through, and that of its heartbeat.
 
     QEMU grows a qcow2 file by unwritten extents, and OCFS2 turns an extent into a written one in its journal after a
     direct write. A flush does not wait for that (6.1, fs/ocfs2/aops.c: ocfs2_dio_end_io_write leaves the transactions
@@ -43,9 +46,16 @@ def disk_steps(session: Session, guest: Guest) -> list[Step]:
     change = _extract(f"{guest.image.recipe}.qcow2", target).replace(
         " && mv ", f" && qemu-img resize -q {target}.new {guest.disk_mib}M && mv "
     )
+    heartbeat = shlex.quote(addressing.heartbeat_path(session.lab, guest))
     return [
         Step(f"disk of {guest.name}", f"test -s {target}", change, timeout_s=120),
         Step(f"writes through of {guest.name}", f"lsattr {target} | cut -d' ' -f1 | grep -q S", f"chattr +S {target}"),
+        # An empty line and zeros: a guest reads its first line.
+        Step(
+            f"heartbeat of {guest.name}",
+            f"test -s {heartbeat}",
+            f"{{ echo; head -c {HEARTBEAT_BYTES - 1} /dev/zero; }} > {heartbeat}.new && mv {heartbeat}.new {heartbeat}",
+        ),
     ]
 
 

@@ -207,10 +207,12 @@ def test_a_guests_disk_comes_whole_out_of_the_store_or_not_at_all(
     target = mount_point / f"{guest.domain}.qcow2"
     assert not target.exists()
     monkeypatch.setattr(guests, "STORE", "store")
-    changed = [f"disk of {guest.name}", f"writes through of {guest.name}"]
+    changed = [f"{what} of {guest.name}" for what in ("disk", "writes through", "heartbeat")]
     assert do(here, *guests.disk_steps(session, guest)) == changed
     assert "S" in run(["lsattr", str(target)], timeout_s=30).stdout.split()[0]
-    assert [path.name for path in mount_point.iterdir()] == [target.name]
+    heartbeat = mount_point / f"{guest.domain}-heartbeat.raw"
+    assert sorted(mount_point.iterdir()) == [heartbeat, target]
+    assert heartbeat.read_bytes() == b"\n" + bytes(65535)
     told = run(["qemu-img", "info", "--output=json", str(target)], timeout_s=30).stdout
     assert f'"virtual-size": {guest.disk_mib * 2**20}' in told
     assert do(here, *guests.disk_steps(session, guest)) == []

@@ -13,6 +13,7 @@ import pytest
 from lab.core import addressing
 from lab.core.drills.data_audits import FSCK_AUDIT, VERIFY_AUDIT
 from lab.core.drills.heard import HEARD_AUDIT
+from lab.core.drills.heartbeats import HEARTBEAT_AUDIT
 from lab.doors.clock import wall_s
 from lab.surface import options_from
 from lab.workflows import observe
@@ -35,6 +36,8 @@ IN_STEP = "DRBD up to date, nothing out of sync"
 MOUNTED_TWICE = "OCFS2 clean and mounted twice"
 AT_HOME = "every guest runs exactly once, at home"
 NO_FAILED_ACTION = "no unexpected failed action"
+MOVED_LIVE = "every guest moved live, none was restarted"
+TOO_LONG_AWAY = "no service was away for more than 10 s"
 NEVER_TWICE = "no guest at any time twice"
 FENCED_FIRST = "a fenced node was off before its guests started elsewhere"
 TOLD_OF_FENCED = "OCFS2 was told of no node that still ran"
@@ -69,6 +72,13 @@ SECOND = (
     f"virsh -q create --paused /etc/libvirt/qemu/{GUEST.domain}.xml && sleep 8 && virsh -q destroy {GUEST.domain} "
     "&& echo done"
 )
+#: What a guest with the same disk would write; now and then it comes between the guest's look and its own record.
+OTHER_WRITER = f"""file={addressing.heartbeat_path(MODEL, GUEST)}
+for _ in $(seq 60); do
+    echo 'heartbeat planted 1 1.0 0 -' | dd of=$file bs=4096 count=1 conv=notrunc,sync oflag=direct status=none
+    sleep 2
+    dd if=$file bs=4096 count=1 iflag=direct status=none | head -n 1 | grep -q ' planted/1$' && echo done && break
+done"""
 #: A row that was acknowledged some requests ago is lost.
 LOSE_ROW = (
     f"sqlite3 -cmd '.timeout 20000' {RADIUS_DATABASE} 'DELETE FROM radacct WHERE rowid = "
@@ -100,6 +110,17 @@ CRASHED = (
 FENCED = (
     "for _ in $(seq 120); do journalctl -q --since -150s -t lab-fence-peer -o cat | grep -q 'was fenced' && "
     "echo done && break; sleep 1; done"
+)
+
+#: While one guest moves live, another one is told to stop and to start again, without any failure.
+RESTARTED = """for _ in $(seq 240); do virsh -q list --name | grep -qx {moving} || break; sleep 0.5; done
+read -r pid < /run/libvirt/qemu/{domain}.pid
+nohup crm_resource --restart --resource {resource} </dev/null >/dev/null 2>&1 &
+for _ in $(seq 240); do kill -0 $pid 2>/dev/null || break; sleep 0.5; done
+kill -0 $pid 2>/dev/null || echo gone"""
+#: A guest's processor stands still for longer than a pulled leg may cost anybody.
+STOPPED = (
+    f"read -r pid < /run/libvirt/qemu/{GUEST.domain}.pid && kill -STOP $pid && sleep 20 && kill -CONT $pid && echo done"
 )
 
 
@@ -167,6 +188,7 @@ def test_what_happens_beside_the_cluster_is_found() -> None:
     def plant() -> None:
         assert on_node(ELSEWHERE, STRANGER) == "done\n"
         assert on_node(ELSEWHERE, SECOND) == "done\n"
+        assert on_node(ELSEWHERE, OTHER_WRITER, limit_s=150) == "done\n"
         assert on_node(writer.name, LOSE_ROW) == "done\n"
         assert on_node(ELSEWHERE, STANDING_BY, limit_s=300) == "done\n"
 
@@ -174,7 +196,7 @@ def test_what_happens_beside_the_cluster_is_found() -> None:
     drill = ("fault:delay", "--node", GUEST.home, "--amount", "1", "--seconds", "240")
     ledger = f"ledger of radius-accounting {writer.name}"
     found = broken_by(plant, *drill)
-    assert found == {HEARD_AUDIT, NEVER_TWICE, FENCED_FIRST, ledger, ON_PRIMARY}
+    assert found == {HEARD_AUDIT, HEARTBEAT_AUDIT, NEVER_TWICE, FENCED_FIRST, ledger, ON_PRIMARY}
 
 
 def test_a_living_node_that_is_called_gone_is_found() -> None:
@@ -193,6 +215,23 @@ def test_a_living_node_that_is_called_gone_is_found() -> None:
 
     found = broken_by(plant, "guest-crash", "--guest", GUEST.name)
     assert found == {TOLD_OF_FENCED, INTENDED}
+
+
+def test_a_guest_that_is_restarted_while_guests_move_live_is_found() -> None:
+    assert WRITER is not None
+    command = RESTARTED.format(moving=GUEST.domain, domain=WRITER.domain, resource=WRITER.resource)
+
+    def plant() -> None:
+        assert on_node(WRITER.home, command, limit_s=400) == "gone\n"
+
+    assert broken_by(plant, "live-migrate", "--guest", GUEST.name) == {MOVED_LIVE}
+
+
+def test_a_service_that_is_away_for_too_long_is_found() -> None:
+    def plant() -> None:
+        assert on_node(GUEST.home, STOPPED, limit_s=120) == "done\n"
+
+    assert broken_by(plant, "fault:leg-down", "--node", ELSEWHERE, "--seconds", "60") == {TOO_LONG_AWAY}
 
 
 def test_guests_away_and_failed_actions_are_found() -> None:

@@ -250,6 +250,8 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "definitions": f"cat {quoted(f'/etc/libvirt/qemu/{guest.domain}.xml' for guest in lab.guests)}",
         "kept definitions": f"cat {quoted(f'/var/lib/lab/guests/{guest.domain}.xml' for guest in lab.guests)}",
         "emulators": "for p in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$p/cmdline; echo; done; true",
+        "heartbeats": f"for f in {quoted(addressing.heartbeat_path(lab, guest) for guest in lab.guests)}; do "
+        "echo ${f##*/} $(dd if=$f bs=4096 count=1 iflag=direct status=none | head -n 1); done",
         "guest files": f"cd {mount} && stat -f -c %T . && stat -c '%n %a %u %s' *",
         "libvirt of peer": f"virsh -q -c qemu+ssh://{peer.name}/system hostname",
     }  # fmt: skip
@@ -318,6 +320,7 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
         "udp": "cat /proc/net/udp",
         "resolver": "cat /etc/resolv.conf",
         "digests": f"sha256sum {quoted(files)}",
+        "heartbeat": "head -n 1 /dev/vdc",
         **own,
     }
 

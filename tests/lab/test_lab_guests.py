@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from look import CLOCK_LIMIT_S, Look
 
 from lab.core import addressing
+from lab.core.drills.heartbeats import parse_heartbeat
 from lab.core.model import Guest, Lab
 from lab.core.service_result import ProbeResult
 
@@ -29,6 +31,8 @@ LEAST_SHARE_OF_MEMORY = 0.6
 LOOPBACK = "0100007F"
 #: What the guest's service script asks the kernel for.
 EXCHANGE_SLACK_NS = 100_000_000
+#: A guest writes every five seconds.
+HEARTBEAT_AGE_S = 30
 #: What the clients of this run did cannot be longer ago.
 RECENT_S = 300
 
@@ -108,6 +112,21 @@ def test_guests_resolve_names_with_the_labs_recursive_servers(lab: Lab, guest: G
         for other in lab.guests
         if other.service == "dns" and other.vlan == guest.vlan
     ]
+
+
+def test_heartbeat_is_fresh_and_the_same_guests_on_both_copies(
+    lab: Lab, guest: Guest, inside: Look, node_looks: dict[str, Look]
+) -> None:
+    own = parse_heartbeat(inside.text("heartbeat"))
+    assert own is not None
+    assert own.strangers == 0
+    written_s, now_s = float(inside.text("heartbeat").split()[3]), float(inside.text("uptime").split()[0])
+    assert now_s - written_s < HEARTBEAT_AGE_S * lab.time_scale
+    for look in node_looks.values():
+        lines = dict(line.partition(" ")[::2] for line in look.lines("heartbeats"))
+        found = parse_heartbeat(lines[Path(addressing.heartbeat_path(lab, guest)).name])
+        assert found is not None, look.host
+        assert (found.instance, found.strangers) == (own.instance, 0), look.host
 
 
 def test_daemon_runs_as_its_own_user(guest: Guest, inside: Look) -> None:

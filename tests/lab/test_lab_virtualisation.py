@@ -42,7 +42,11 @@ def disks(root: ElementTree.Element) -> dict[str, tuple[str, str, str]]:
 
 def expected_disks(lab: Lab, guest: Guest) -> dict[str, tuple[str, str, str]]:
     place = f"{lab.storage.mount_point}/{guest.domain}"
-    return {"vda": (f"{place}.qcow2", "qcow2", "none"), "vdb": (f"{place}-seed.tar", "raw", "none")}
+    return {
+        "vda": (f"{place}.qcow2", "qcow2", "none"),
+        "vdb": (f"{place}-seed.tar", "raw", "none"),
+        "vdc": (addressing.heartbeat_path(lab, guest), "raw", "none"),
+    }
 
 
 def test_definitions_are_kept_where_a_loss_of_power_does_not_reach_them(lab: Lab, seen: Look) -> None:
@@ -133,7 +137,7 @@ def test_guests_disks_are_on_the_shared_file_system(lab: Lab, seen: Look) -> Non
     kind, *rows = seen.lines("guest files")
     assert kind == "ocfs2"
     found = {name: (mode, int(size)) for name, mode, _owner, size in (row.split() for row in rows)}
-    needed = {f"{guest.domain}{ending}" for guest in lab.guests for ending in (".qcow2", "-seed.tar")}
+    needed = {f"{guest.domain}{ending}" for guest in lab.guests for ending in (".qcow2", "-seed.tar", "-heartbeat.raw")}
     needed |= {f"guest-{guest.image.suite}-{part}" for guest in lab.guests for part in ("vmlinuz", "initrd")}
     assert needed <= set(found)
     assert [name for name in needed if found[name][1] == 0] == []

@@ -140,6 +140,7 @@ def guest_values(lab: Lab, guest: Guest) -> Values:
         "bridge": addressing.guest_bridge(guest),
         "disk_path": f"{mount}/{guest.domain}.qcow2",
         "seed_path": f"{mount}/{guest.domain}-seed.tar",
+        "heartbeat_path": addressing.heartbeat_path(lab, guest),
         "kernel_path": f"{mount}/guest-{suite}-vmlinuz",
         "initrd_path": f"{mount}/guest-{suite}-initrd",
         "command_line": guest_command_line(lab),
