@@ -111,6 +111,11 @@ def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
     assert lab.storage.al_extents == 67
 
 
+def test_each_suite_has_its_patience() -> None:
+    assert set(plan.PATIENCE) == set(plan.SUITES)
+    assert min(plan.PATIENCE.values()) >= 1
+
+
 @pytest.mark.parametrize("suite", plan.SUITES)
 def test_the_image_holds_nothing_that_the_project_needs(suite: str) -> None:
     recipe = bakery.load_recipe(NAME, suite=suite, recipes=RECIPES).recipe
