@@ -22,8 +22,8 @@ CPU_COUNT = 1
 #: Limit of what QEMU keeps of translated code in, MiB; the most that it takes (7.2). Three systems' code is in there.
 TRANSLATION_CACHE_MIB = 2048
 #: As the nodes have it under TCG, and without XSAVE: in a KVM guest of this emulator (7.2) XRSTOR fails, so that the
-#: first signal handler of a guest with that feature ends its init ("bad frame in rt_sigreturn"). Without SMAP, too: a node
-#: panicked once where an interrupt found a program, at the CLAC with which the kernel is entered.
+#: first signal handler of a guest with that feature ends its init ("bad frame in rt_sigreturn"). Without SMAP, too: a
+#: node panicked once at the CLAC with which an interrupt of a program enters the kernel.
 _FEATURES = "+svm,-xsave,-avx,-avx2,-f16c,-smap"
 PROCESSOR = f"EPYC-Rome,{_FEATURES}"
 #: Another one that offers AMD-V: what a lab saved under the first must not be started on.
@@ -64,8 +64,7 @@ STEPS = (
     Step("down", 600, "the lab is removed, and nothing of it is left"),
     Step("other-cpu", 900, "on another processor the file is refused", processor=OTHER_PROCESSOR),
 )
-#: What the limits are multiplied by: two machines under KVM at a time take three times as long on Debian 13 there (6.12,
-#: QEMU 10; one alone takes as long as on Debian 12).
+#: What the limits are multiplied by: on Debian 13 a lab under KVM takes three times as long there (Linux 6.12).
 PATIENCE = {"bookworm": 1, "trixie": 2.5}
 STEP_NAMES = tuple(step.name for step in STEPS)
 
