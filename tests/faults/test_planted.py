@@ -120,7 +120,7 @@ for _ in $(seq 240); do kill -0 $pid 2>/dev/null || break; sleep 0.5; done
 kill -0 $pid 2>/dev/null || echo gone"""
 #: A guest's processor stands still for longer than a pulled leg may cost anybody.
 STOPPED = (
-    f"read -r pid < /run/libvirt/qemu/{GUEST.domain}.pid && kill -STOP $pid && sleep 20 && kill -CONT $pid && echo done"
+    f"pid=$(cat /run/libvirt/qemu/{GUEST.domain}.pid) && kill -STOP $pid && sleep 20 && kill -CONT $pid && echo done"
 )
 
 
