@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -177,8 +178,22 @@ def print_result(result: Any, stream: TextIO, *, as_json: bool) -> int:
         return int(result or 0)
     text = json.dumps(result.document, indent=2, ensure_ascii=False) if as_json else result.text
     if text:
-        print(text, file=stream)
+        _print(text, stream)
     return 0 if result.ok else 1
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print a text; a reader who has had enough of it, such as ``head``, is no mistake.
+
+    What is left in the stream would fail once more when the interpreter ends, so it goes to nowhere (Python's library
+    reference, signal, "Note on SIGPIPE").
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def print_error(error: LabError, stream: TextIO) -> None:

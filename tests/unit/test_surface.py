@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -70,6 +71,14 @@ def test_a_bad_outcome_ends_with_1_and_a_code_is_passed_on(carry: Carry) -> None
     assert carry(lambda _: Outcome("not well", ok=False)) == 1
     assert carry(lambda _: 37) == 37
     assert carry(lambda _: None) == 0
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_reader_who_has_had_enough_is_no_mistake(ok: bool) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        assert surface.print_result(Outcome("all of it", ok=ok), stream, as_json=False) == (0 if ok else 1)
 
 
 def test_a_failure_has_message_details_and_remedy_and_no_traceback(
