@@ -184,6 +184,11 @@ FAILURES = (
         "install the packages mmdebstrap, qemu-utils, e2fsprogs and util-linux",
     ),
     (
+        r"Failed to fetch \S+/(\S+)\s+404 ",
+        "the package mirror lists {}, but does not have it",
+        "try again later, when the mirror is whole again, or choose another suite",
+    ),
+    (
         r"Could not resolve|Temporary failure resolving|Could not connect|Unable to connect|Failed to fetch",
         "the package mirror cannot be reached",
         "check the network, or the proxy in http_proxy",

@@ -279,6 +279,11 @@ def test_the_base_comes_underneath(recipes: Path) -> None:
         ("E: Package 'asterisk' has no installation candidate", "package asterisk is not", "correct the recipe"),
         ("setpriv: failed to execute mmdebstrap: No such file", "mmdebstrap is missing", "install the packages"),
         (
+            "E: Failed to fetch http://x/pool/c/corosync/libcfg7_3.1.2-2%2bdeb11u2_amd64.deb  404  Not Found",
+            "the package mirror lists libcfg7_3.1.2-2%2bdeb11u2_amd64.deb, but does not have it",
+            "try again later, when the mirror is whole again, or choose another suite",
+        ),
+        (
             "E: Failed to fetch http://x  Temporary failure resolving 'x'",
             "the package mirror cannot",
             "check the network",
