@@ -109,13 +109,16 @@ def incoming(lab: str) -> Iterator[None]:
     (folder / _INCOMING).unlink(missing_ok=True)
 
 
-def processor(hypervisor: Hypervisor, accelerator: str) -> str:
-    """The CPU that nodes see on this host; empty when it is an emulated one, which is the same everywhere."""
+def processor(hypervisor: Hypervisor, accelerator: str) -> tuple[str, tuple[str, ...]]:
+    """The CPU that nodes see on this host, and what it can do beyond libvirt's model of it, sorted.
+
+    Both are empty when it is an emulated one, which is the same everywhere.
+    """
     if accelerator != "kvm":
-        return ""
+        return "", ()
     cpu = ElementTree.fromstring(hypervisor.connection.getCapabilities()).find("./host/cpu")
     if cpu is None:
-        return "unknown"
+        return "unknown", ()
     features = sorted(feature.get("name", "") for feature in cpu.iterfind("feature"))
     digest = hashlib.sha256(json.dumps(features).encode()).hexdigest()[:8]
-    return f"{cpu.findtext('vendor', '')} {cpu.findtext('model', '')} {digest}"
+    return f"{cpu.findtext('vendor', '')} {cpu.findtext('model', '')} {digest}", tuple(features)

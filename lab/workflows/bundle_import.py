@@ -153,11 +153,13 @@ def _fitting_tree(session: Session, content: Bundle, hypervisor: Hypervisor) -> 
     """The rendered tree, which has to be the one that the saves were made with, on a machine that can carry them."""
     kept, wanted = content.kept, session.lab.accelerator
     tree = rendered(session)
+    processor, features = kept_saves.processor(hypervisor, wanted)
     present = Present(
         tree={path: hashlib.sha256(raw).hexdigest() for path, raw in tree.items()},
         accelerator="kvm" if wanted == "kvm" and _choice() == "kvm" else "tcg",
         qemu=snapshots.qemu_version(hypervisor),
-        processor=kept_saves.processor(hypervisor, wanted),
+        processor=processor,
+        features=features,
     )
     if why := judgement.obstacles(kept, present):
         raise LabError(

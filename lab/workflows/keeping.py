@@ -103,7 +103,8 @@ def complete(name: str, folder: Path, hypervisor: Hypervisor) -> Kept:
             snapshots.forget(hypervisor, domains, one.name, only=one.leftovers)
     usable = [(one.note, one.snapshot) for one in found if one.note and not saves_of.obstacles(one.note, **now)]
     notes = tuple(note for note, name in usable if name == saves_of.snapshot_name(note.save, note.token))
-    return Kept(name, READY, notes, kept_saves.processor(hypervisor, accelerator), topology_text(state), tree)
+    processor, features = kept_saves.processor(hypervisor, accelerator)
+    return Kept(name, READY, notes, processor, topology_text(state), tree, features)
 
 
 def _judged(name: str, folder: Path, hypervisor: Hypervisor) -> Keeping:
@@ -155,11 +156,13 @@ def offered(session: Session, hypervisor: Hypervisor, *, fresh: bool) -> Kept | 
 
 def can_start(session: Session, hypervisor: Hypervisor, tree: Mapping[str, bytes], kept: Kept) -> bool:
     """Whether the lab can start from what is kept; if not, says why and removes it."""
+    processor, features = kept_saves.processor(hypervisor, session.lab.accelerator)
     present = Present(
         tree={path: hashlib.sha256(content).hexdigest() for path, content in tree.items()},
         accelerator=session.lab.accelerator,
         qemu=snapshots.qemu_version(hypervisor),
-        processor=kept_saves.processor(hypervisor, session.lab.accelerator),
+        processor=processor,
+        features=features,
     )
     why = judgement.obstacles(kept, present)
     there = hypervisor.volume_names(CACHE_POOL)

@@ -57,6 +57,7 @@ def test_a_damaged_document_is_refused_or_says_something_else(key: str, value: A
         ({"notes": ["{}"]}, "notes: one of them is damaged, or two are of the same save"),
         ({"notes": [*as_document(KEPT)["notes"]] * 2}, "notes: one of them is damaged, or two are of the same save"),
         ({"save": "other"}, "save: there is no note of other"),
+        ({"features": "avx"}, "features: no list of texts"),
         ({"lab": "yourlab"}, "notes: one of them is not of the lab yourlab"),
         ({"tree": {"a": "b"}}, "notes: one of them is of another build"),
     ],
@@ -95,3 +96,28 @@ def test_the_same_lab_starts_from_it() -> None:
 )
 def test_another_lab_or_machine_says_why(present: Any, why: str) -> None:
     assert obstacles(KEPT, present) == [why]
+
+
+@pytest.mark.parametrize(
+    ("made", "here", "words"),
+    [
+        ("b a topoext", "a b", " (it lacks topoext)"),
+        ("a b", "b a avx", " (it adds avx)"),
+        ("a b c d e f", "g f", " (it lacks a, b, c, d and 1 more, it adds g)"),
+        ("", "a", ""),
+        ("a", "", ""),
+    ],
+)
+def test_another_processor_of_the_same_model_is_told_apart_by_what_it_can_do(made: str, here: str, words: str) -> None:
+    kept = replace(KEPT, processor="AMD Opteron 0123", features=tuple(made.split()))
+    present = replace(PRESENT, processor="AMD Opteron 4567", features=tuple(here.split()))
+    why = "it was made on the processor 'AMD Opteron 0123', and this is 'AMD Opteron 4567'"
+    assert obstacles(kept, present) == [why + words]
+    other = replace(present, processor="AMD EPYC 4567")
+    assert obstacles(kept, other) == [why.replace("AMD Opteron 4567", "AMD EPYC 4567")]
+
+
+def test_what_an_earlier_version_has_kept_has_no_features() -> None:
+    document = as_document(KEPT)
+    del document["features"]
+    assert from_document(document) == KEPT

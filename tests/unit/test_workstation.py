@@ -327,6 +327,7 @@ def refused(here: str = HERE, more: str = "", remedy: str = REMEDY) -> str:
     ("returncode", "said", "why"),
     [
         (2, refused(), ""),
+        (2, refused(more=" (it lacks topoext, it adds avx)"), ""),
         (0, refused(), "exit code 0"),
         (2, f"Error: the bundle is damaged\nWhat to try: {REMEDY}", "the reason is missing, or there is another one"),
         (2, refused(more="; topology, program or images are others now"), "or there is another one"),

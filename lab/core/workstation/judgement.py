@@ -32,7 +32,7 @@ _INSTALLING = re.compile(r"^inv: installing with apt-get [^:]*: (?P<words>.*) \(
 _JOINING = re.compile(r"^inv: adding \S+ to the groups? (?P<words>.*?) with ", re.MULTILINE)
 _OTHER_PROCESSOR = re.compile(
     r"^Error: the bundle of the lab \S+ does not fit this machine: "
-    r"it was made on the processor '(?P<made>[^']+)', and this is '(?P<here>[^']+)'$",
+    r"it was made on the processor '(?P<made>[^']+)', and this is '(?P<here>[^']+)'( \([^)]*\))?$",
     re.MULTILINE,
 )
 _LOOPBACK = re.compile(r"^(127\.|\[::1\]|\[::ffff:127\.)|%lo:")
