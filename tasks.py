@@ -250,7 +250,7 @@ def end_to_end(
     saves: bool = False,
     fencing: bool = False,
 ) -> None:
-    """The real lab, end to end: baked, brought up, verified, reset, drilled, broken, continued, exported, removed.
+    """The real lab: baked, brought up, verified, reset, drilled, broken, continued, exported, removed; one by Vagrant.
 
     Example: ./inv test.lab
     """

@@ -31,7 +31,7 @@ MATRIX_FOLDER = ROOT / "build" / "matrix-runs"
 WITHIN_MIN = "75"
 #: The files of tests of the real lab by part, those first whose loss would hide the most when time is short.
 END_TO_END = {
-    "whole": ("whole_lab", "drills", "faults", "continued", "bundles", "removal"),
+    "whole": ("whole_lab", "drills", "faults", "continued", "bundles", "removal", "by_vagrant"),
     "drills": ("drills", "removal"),
     "saves": ("saves",),
     "fencing": ("fencing",),

@@ -23,7 +23,7 @@ def box(_context: Context, topology: str = DEFAULT, name: str = "", accel: str =
 
 @task(name="vagrant", help=ONLY)
 def vagrant_lab(context: Context, only: str = "") -> None:
-    """A small lab by libvirt and the same by Vagrant, timed, verified, removed; not part of all tests.
+    """A small lab by libvirt and the same by Vagrant, timed, drilled, removed; all tests have a shorter one.
 
     Example: ./inv test.vagrant
     """

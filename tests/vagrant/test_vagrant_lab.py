@@ -5,68 +5,33 @@ Every test takes the lab where the one before it left it. Needs about twenty min
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.core.vagrant_plan import HOME
-from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.workflows.options import ROOT
-from tests.end_to_end.conftest import host_state, invoke, invoke_json, kill_while_running
+from tests.end_to_end.conftest import invoke, invoke_json, kill_while_running
+from tests.end_to_end.vagrant_side import drivers_of, vagrant_state
+from tests.end_to_end.vagrant_side import vagrant as typed
 
 NAME = "vagrantlab"
 LAB = ("-t", "smoke", "--name", NAME)
 FOLDER = ROOT / "build" / NAME
-VAGRANT_LIMIT_S = 900
 TIMES_S: dict[str, float] = {}
 
 
 def state() -> dict[str, Any]:
-    """The host as far as labs and Vagrant can change it; images in the cache stay."""
-    hypervisor = Hypervisor()
-    try:
-        pools = [pool for pool in hypervisor.connection.listAllStoragePools() if pool.isActive()]
-        volumes = {pool.name(): sorted(pool.listVolumes()) for pool in pools if pool.name() != CACHE_POOL}
-        cached = {name for name in hypervisor.volume_names(CACHE_POOL) if NAME in name or "vagrant" in name}
-    finally:
-        hypervisor.close()
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    home = Path.home() / ".vagrant.d"
-    return host_state() | {
-        "volumes": volumes,
-        "cached": cached,
-        "processes": sorted(line for line in lines if NAME in line and "pytest" not in line),
-        "home": sorted(str(path) for path in home.rglob("*")) if home.exists() else [],
-        "logs": sorted(path.name for path in Path("/var/log/libvirt/qemu").glob(f"{NAME}*")),
-    }
-
-
-def vagrant(*words: str, home: Path) -> str:
-    """Vagrant as a person types it in the lab's folder; what it printed."""
-    done = subprocess.run(
-        ["vagrant", *words],
-        cwd=FOLDER,
-        env={**os.environ, "VAGRANT_HOME": str(home), "VAGRANT_NO_COLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=VAGRANT_LIMIT_S,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    return vagrant_state(NAME)
 
 
 def drivers() -> set[str]:
-    """Who has defined the domains of the lab that there are."""
-    hypervisor = Hypervisor()
-    try:
-        return {domain.driver for domain in hypervisor.owned_domains(NAME)}
-    finally:
-        hypervisor.close()
+    return drivers_of(NAME)
+
+
+def vagrant(*words: str, home: Path) -> str:
+    return typed(*words, folder=FOLDER, home=home)
 
 
 def come_up(driver: str) -> None:
