@@ -16,7 +16,7 @@ from invoke.exceptions import Exit
 from lab import surface
 from lab.core.errors import LabError
 from lab.core.matrix import DEFAULT_SUITES, suites_of
-from lab.core.workstation.plan import STEP_NAMES, SUITES, wishes_of
+from lab.core.workstation.plan import STEP_NAMES, STEPS, SUITES, wishes_of
 from lab.help_option import task
 from lab.practice import JSON, finish
 from lab.workflows.options import ROOT
@@ -122,7 +122,8 @@ def matrix(context: Context, only: str = "", suites: str = ",".join(DEFAULT_SUIT
     help={
         **JSON,
         "suite": "Debian suite of the machine: bookworm or trixie",
-        "steps": f"only these, with commas between: {', '.join(STEP_NAMES)}; those that have not passed when not given",
+        "steps": f"only these, with commas between: {', '.join(STEP_NAMES)}; those that have not passed when not given,"
+        f" but for {', '.join(step.name for step in STEPS if step.on_request)}",
         "fresh": "throw the machine away and begin with the first step",
         "bake-inside": "bake the lab's images on the machine too, instead of handing in those of this host",
     }

@@ -192,7 +192,7 @@ def _note(folder: Path, progress: Progress, step: str, cases: Sequence[Case], co
 
 
 def _outcome(folder: Path, wishes: Wishes, steps: Sequence[Step], progress: Progress) -> Outcome:
-    missing = [name for name in plan.STEP_NAMES if name not in progress.passed()]
+    missing = [step.name for step in plan.EXPECTED if step.name not in progress.passed()]
     done = [step.name for step in steps]
     ok = all(progress.steps.get(name, {}).get("ok") for name in done)
     handed = "baked on the machine" if wishes.bake_inside else "handed in from this host, not baked on the machine"

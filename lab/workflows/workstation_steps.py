@@ -105,6 +105,11 @@ def doctor(stage: Stage) -> list[Case]:
     return [*cases, Case(f"{again.name}, again", again.verdict, again.message, again.lines, again.duration_s)]
 
 
+def test(stage: Stage) -> list[Case]:
+    """What the second command of the README begins with; with a lab of its own in it, it would take hours here."""
+    return [command_case("test.unit: linters, unit and golden tests", stage.typed("./inv test.unit"))]
+
+
 def up(stage: Stage) -> list[Case]:
     """The lab under KVM, guests of the guests included."""
     if not stage.wishes.bake_inside:
@@ -195,6 +200,7 @@ ACTIONS: dict[str, Callable[[Stage], list[Case]]] = {
     "boot": boot,
     "install": install,
     "doctor": doctor,
+    "test": test,
     "up": up,
     "verify": verify,
     "drill": drill,

@@ -34,13 +34,21 @@ def names(wishes: Wishes, passed: list[str]) -> list[str]:
 
 
 def test_a_run_goes_on_with_the_first_step_that_has_not_passed() -> None:
-    assert names(Wishes(), []) == list(plan.STEP_NAMES)
+    expected = [step.name for step in plan.EXPECTED]
+    assert names(Wishes(), []) == expected
     assert names(Wishes(), ["bake", "boot", "install"])[0] == "doctor"
     # What came after a step that is done again was seen on a machine that is no more.
     assert names(Wishes(), ["bake", "install", "doctor"])[0] == "boot"
-    assert names(Wishes(), list(plan.STEP_NAMES)) == []
-    assert names(Wishes(fresh=True), list(plan.STEP_NAMES)) == list(plan.STEP_NAMES)
+    assert names(Wishes(), expected) == []
+    assert names(Wishes(fresh=True), expected) == expected
     assert names(Wishes(steps=("doctor", "install")), []) == ["install", "doctor"]
+
+
+def test_a_step_on_request_is_done_only_when_it_is_named() -> None:
+    assert [step.name for step in plan.STEPS if step.on_request] == ["test"]
+    assert "test" not in names(Wishes(fresh=True), [])
+    assert names(Wishes(), ["bake", "boot", "install", "test", "doctor"])[0] == "up"
+    assert names(plan.wishes_of("bookworm", "test", False, False), []) == ["test"]
 
 
 def test_every_step_on_the_machine_has_something_to_do() -> None:

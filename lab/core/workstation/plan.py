@@ -42,6 +42,7 @@ class Step:
         what: one line for a person.
         on_machine: whether the machine has to run for it.
         processor: the machine is booted for it with this one, and is not saved after it; goes on as it was when empty.
+        on_request: whether it is done only when it is named, because it takes long.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Step:
     what: str
     on_machine: bool = True
     processor: str = ""
+    on_request: bool = False
 
 
 #: The limits of bake, boot and install are some three times what was seen on two cores; the others are estimates.
@@ -57,6 +59,7 @@ STEPS = (
     Step("boot", 300, "the machine boots, and gets a clone of the repository"),
     Step("install", 2700, "the first command of an ordinary user, which installs what is missing"),
     Step("doctor", 1200, "KVM is found and proven; each bad case is refused with its reason"),
+    Step("test", 3600, "linters, unit and golden tests, where the second command begins", on_request=True),
     Step("up", 1800, "the lab, its nodes as KVM guests"),
     Step("verify", 1200, "the lab's own checks"),
     Step("drill", 1500, "a reset, and a power-off drill"),
@@ -67,6 +70,8 @@ STEPS = (
 #: What the limits are multiplied by: on Debian 13 a lab under KVM takes three times as long there (Linux 6.12).
 PATIENCE = {"bookworm": 1, "trixie": 2.5}
 STEP_NAMES = tuple(step.name for step in STEPS)
+#: Those that are done without being named.
+EXPECTED = tuple(step for step in STEPS if not step.on_request)
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,8 @@ def due(wishes: Wishes, passed: Sequence[str]) -> tuple[Step, ...]:
     done = 0
     if not wishes.fresh:
         # Up to the first that has not passed: what comes after it was seen on a machine that is no more.
-        done = next((place for place, step in enumerate(STEPS) if step.name not in passed), len(STEPS))
-    return STEPS[done:]
+        done = next((place for place, step in enumerate(EXPECTED) if step.name not in passed), len(EXPECTED))
+    return EXPECTED[done:]
 
 
 @dataclass(frozen=True)
@@ -221,6 +226,7 @@ def topology_text(smoke: str) -> str:
 
 __all__ = [
     "ENVIRONMENT",
+    "EXPECTED",
     "OTHER_PROCESSOR",
     "PATIENCE",
     "PROCESSOR",
