@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import sampling, whole_lab
+from benchmarks.legs import longest_loss_s
 from benchmarks.sampling import Measurement, Memory, PeakSampler
 
 #: As /proc/PID/smaps_rollup of a node's QEMU showed it.
@@ -170,3 +171,17 @@ def test_a_lab_that_exists_is_seen() -> None:
     assert whole_lab.leftovers(plan, nothing) == []
     there: Any = StubHypervisor(networks=("nosuchlab-service", "other-service"), pools=("nosuchlab0", "other"))
     assert whole_lab.leftovers(plan, there) == ["network nosuchlab-service", "pool nosuchlab0"]
+
+
+def echoes(*answered: int) -> str:
+    """What ping(8) prints with ``-n`` when these echoes are answered."""
+    lines = [f"64 bytes from 10.0.0.11: icmp_seq={number} ttl=64 time=0.931 ms" for number in answered]
+    return "\n".join(["PING 10.0.0.11 (10.0.0.11) 56(84) bytes of data.", *lines, "", "--- statistics ---"])
+
+
+@pytest.mark.parametrize(
+    ("answered", "lost"),
+    [((1, 2, 3, 4, 5), 0.0), ((1, 3, 5), 0.05), ((2, 5), 0.1), ((1, 2), 0.15), ((), 0.25), ((5, 1, 2), 0.1)],
+)
+def test_the_longest_row_of_echoes_without_an_answer(answered: tuple[int, ...], lost: float) -> None:
+    assert longest_loss_s(echoes(*answered), 5, 0.05) == pytest.approx(lost)
