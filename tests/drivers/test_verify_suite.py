@@ -13,7 +13,7 @@ import testinfra
 
 from lab.core.errors import LabError
 from lab.doors.process import run
-from lab.workflows.options import ROOT, TOPOLOGIES, Options
+from lab.workflows.options import ROOT, TOPOLOGIES, Options, load_lab
 from lab.workflows.verify import SUITE, environment_of, verify
 
 VIRSH = {
@@ -121,3 +121,12 @@ def test_one_virsh_tells_everything(look: ModuleType) -> None:
     assert look.libvirt(seen, "xml").startswith("<domain type='test'")
     with pytest.raises(AssertionError, match="libvirt said nothing about other"):
         look.libvirt(seen, "other")
+
+
+def test_a_guest_that_one_node_does_not_know_fails_no_other_question(look: ModuleType) -> None:
+    """Where a guest has run and gone home again libvirt does not know it; virsh ends as its last command did."""
+    lab = load_lab(Options())
+    commands = look.libvirt_commands(lab)
+    seen = look.take(testinfra.get_host("local://"), {"libvirt": f"virsh -c test:///default '{commands}'"}, 20)
+    assert look.libvirt(seen, "defined") == "test"
+    assert "failed to get domain" in look.libvirt(seen, f"live-{lab.guests[-1].domain}")

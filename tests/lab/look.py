@@ -246,7 +246,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "fence list with a wrong key": f"head -c 512 /dev/urandom > {WRONG_KEY}; {_fence_list(lab, WRONG_KEY, 3)}; "
         f"code=$?; rm -f {WRONG_KEY}; exit $code",
         "fence devices": f"stonith_admin -l {peer.name}",
-        "libvirt": f"virsh -c qemu:///system {shlex.quote(_libvirt_commands(lab))}",
+        "libvirt": f"virsh -c qemu:///system {shlex.quote(libvirt_commands(lab))}",
         "definitions": f"cat {quoted(f'/etc/libvirt/qemu/{guest.domain}.xml' for guest in lab.guests)}",
         "kept definitions": f"cat {quoted(f'/var/lib/lab/guests/{guest.domain}.xml' for guest in lab.guests)}",
         "emulators": "for p in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$p/cmdline; echo; done; true",
@@ -257,8 +257,12 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _libvirt_commands(lab: Lab) -> str:
-    """Everything that is asked of a node's libvirt, for one virsh; lines ``PART name`` begin the parts."""
+def libvirt_commands(lab: Lab) -> str:
+    """Everything that is asked of a node's libvirt, for one virsh; lines ``PART name`` begin the parts.
+
+    Virsh goes on after a command that failed and ends as its last one did, so that one is a line that cannot fail: a
+    node need not know the last guest.
+    """
     parts = {
         "defined": "list --name --all",
         "autostarted": "list --name --all --autostart",
@@ -267,7 +271,7 @@ def _libvirt_commands(lab: Lab) -> str:
     }
     for guest in lab.guests:
         parts[f"live-{guest.domain}"] = f"dumpxml {guest.domain}"
-    return "; ".join(f"echo {PART} {name}; {command}" for name, command in parts.items())
+    return "; ".join([*(f"echo {PART} {name}; {command}" for name, command in parts.items()), f"echo {PART} end"])
 
 
 def _fence_list(lab: Lab, key: str, limit_s: int = 10) -> str:
