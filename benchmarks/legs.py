@@ -5,8 +5,9 @@ Run by hand, as root, on a machine that does nothing else, with a lab that `lab.
     .venv/bin/python benchmarks/legs.py -t switch
 
 A cable is pulled at both of its ends, as `lab.fault leg-down` does it, and plugged in again before the next one. From
-before the pull until half a minute after it every node and every guest is asked twenty times a second (ping(8)); what
-is told is the longest row of echoes without an answer. The lab is healed at the end, also after an interruption.
+before the pull until half a minute after it every node and every guest is asked fifty times a second (ping(8)); what
+is told is the longest row of echoes without an answer. That the bond misses just this leg meanwhile is asked of the
+node. The lab is healed at the end, also after an interruption.
 
 Result: a table on standard output, and a JSON file. Exit code: 0 all measured and below what the project wants, 1
 otherwise, 2 refused.
@@ -19,6 +20,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,13 +33,16 @@ from benchmarks.sampling import Measurement  # noqa: E402
 from lab.core.addressing import domain_name, guest_ip, node_service_ip  # noqa: E402
 from lab.core.errors import LabError  # noqa: E402
 from lab.core.model import Lab  # noqa: E402
+from lab.core.parsers.bonding import parse_bond  # noqa: E402
 from lab.doors.clock import Deadline, wait_until  # noqa: E402
+from lab.doors.process import run  # noqa: E402
 from lab.drivers import machine_faults  # noqa: E402
 from lab.drivers.hypervisor import Hypervisor  # noqa: E402
 from lab.workflows.options import Options, load_lab, resolve_topology  # noqa: E402
 
-LEGS = ("leg1", "leg2")
-INTERVAL_S = 0.05
+#: By the name that a node has for its end of the cable.
+LEGS = {"eth0": "leg1", "eth1": "leg2"}
+INTERVAL_S = 0.02
 BEFORE_S = 3
 AFTER_S = 30
 #: The most that a pulled cable may cost anybody, seconds (two legs of a bond with miimon 100).
@@ -61,38 +66,54 @@ def longest_loss_s(output: str, count: int, interval_s: float) -> float:
     return longest * interval_s
 
 
-def asked(addresses: Mapping[str, str], seconds: float) -> dict[str, subprocess.Popen[str]]:
-    """Begin to ask everybody, by name."""
+def asked(addresses: Mapping[str, str], seconds: float, folder: Path) -> dict[str, subprocess.Popen[bytes]]:
+    """Begin to ask everybody, by name; what each ping prints goes into a file of the folder (a pipe would fill up)."""
     count = str(round(seconds / INTERVAL_S))
     words = ["ping", "-n", "-c", count, "-i", str(INTERVAL_S), "-W", "5"]
-    return {
-        name: subprocess.Popen([*words, address], stdout=subprocess.PIPE, text=True)
-        for name, address in addresses.items()
-    }
+    running = {}
+    for name, address in addresses.items():
+        with (folder / name).open("wb") as output:
+            running[name] = subprocess.Popen([*words, address], stdout=output)
+    return running
 
 
-def pulled(hypervisor: Hypervisor, lab: Lab, node: str, leg: str, addresses: Mapping[str, str]) -> dict[str, float]:
+def legs_down(options: Options, node: str) -> list[str]:
+    """Names of the legs that the node's bond has no link on."""
+    bond = parse_bond(task(options, "ssh", node, "--command", "cat /proc/net/bonding/bond0"))
+    return [leg.name for leg in bond.legs if not leg.up]
+
+
+def pulled(
+    options: Options, hypervisor: Hypervisor, lab: Lab, node: str, leg: str, addresses: Mapping[str, str], folder: Path
+) -> dict[str, float]:
     """What everybody lost while the cable of one leg was pulled, seconds; the cable is in again afterwards."""
     seconds = BEFORE_S + AFTER_S
-    running = asked(addresses, seconds)
+    running = asked(addresses, seconds, folder)
     began = Deadline.after(BEFORE_S)
     wait_until(lambda: began.passed() or None, what="echoes before the pull", deadline=Deadline.after(2 * BEFORE_S))
     domain = domain_name(lab.name, node)
-    machine_faults.set_link(hypervisor, domain, leg, up=False)
+    machine_faults.set_link(hypervisor, domain, LEGS[leg], up=False)
     try:
-        outputs = {name: process.communicate(timeout=3 * seconds)[0] for name, process in running.items()}
+        wait_until(
+            lambda: legs_down(options, node) == [leg] or None,
+            what=f"the bond of {node} to miss {leg}",
+            deadline=Deadline.after(AFTER_S / 2),
+        )
+        for process in running.values():
+            process.wait(timeout=3 * seconds)
     finally:
         for process in running.values():
             process.kill()
-        machine_faults.set_link(hypervisor, domain, leg, up=True)
-    return {name: longest_loss_s(output, round(seconds / INTERVAL_S), INTERVAL_S) for name, output in outputs.items()}
+        machine_faults.set_link(hypervisor, domain, LEGS[leg], up=True)
+    count = round(seconds / INTERVAL_S)
+    return {name: longest_loss_s((folder / name).read_text(), count, INTERVAL_S) for name in addresses}
 
 
-def task(options: Options, name: str) -> None:
-    """Run one task of the project as a process of its own."""
-    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), f"lab.{name}"]
+def task(options: Options, name: str, *words: str) -> str:
+    """Run one task of the project as a process of its own; what it printed."""
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), f"lab.{name}", *words]
     argv += ["--topology", str(options.topology), *(["--name", options.name] if options.name else [])]
-    subprocess.run(argv, check=True, timeout=1200, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return run(argv, timeout_s=1200, cwd=ROOT).stdout
 
 
 def measure(options: Options, lab: Lab, losses: dict[str, dict[str, float]]) -> None:
@@ -110,7 +131,9 @@ def measure(options: Options, lab: Lab, losses: dict[str, dict[str, float]]) -> 
         for node in lab.nodes:
             for leg in LEGS:
                 task(options, "heal")
-                losses[f"{node.name} {leg}"] = pulled(hypervisor, lab, node.name, leg, addresses)
+                with tempfile.TemporaryDirectory() as folder:
+                    lost = pulled(options, hypervisor, lab, node.name, leg, addresses, Path(folder))
+                losses[f"{node.name} {leg}"] = lost
                 print(f"benchmark: {node.name} {leg}: {losses[f'{node.name} {leg}']}", file=sys.stderr, flush=True)
     finally:
         hypervisor.close()
@@ -127,10 +150,14 @@ def main(words: Sequence[str]) -> int:
     try:
         options = Options(topology=resolve_topology(given.topology), name=given.name)
         lab = load_lab(options)
-        measure(options, lab, losses)
     except LabError as error:
         print(f"benchmark: {error.message}. {error.remedy}", file=sys.stderr)
         return 2
+    try:
+        measure(options, lab, losses)
+    except LabError as error:
+        print(f"benchmark: {error.message}. {error.remedy}", file=sys.stderr)
+        return 1
     rows = [
         Measurement(f"{cable} pulled: longest loss of {name}", "s", (value,), "", TARGET_S)
         for cable, values in losses.items()
