@@ -129,4 +129,5 @@ def test_a_guest_that_one_node_does_not_know_fails_no_other_question(look: Modul
     commands = look.libvirt_commands(lab)
     seen = look.take(testinfra.get_host("local://"), {"libvirt": f"virsh -c test:///default '{commands}'"}, 20)
     assert look.libvirt(seen, "defined") == "test"
-    assert "failed to get domain" in look.libvirt(seen, f"live-{lab.guests[-1].domain}")
+    guest = lab.guests[-1].domain
+    assert look.libvirt(seen, f"live-{guest}") == f"error: failed to get domain '{guest}'"

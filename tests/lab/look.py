@@ -331,7 +331,7 @@ def guest_questions(guest: Guest, files: list[str]) -> dict[str, str]:
 
 def libvirt(look: Look, part: str) -> str:
     """One part of what a node's libvirt said."""
-    texts = re.split(rf"^{PART} (\S+)\n", look.text("libvirt"), flags=re.MULTILINE)
+    texts = re.split(rf"^{PART} (\S+)(?:\n|\Z)", look.text("libvirt"), flags=re.MULTILINE)
     parts = dict(zip(texts[1::2], texts[2::2], strict=True))
     assert part in parts, f"{look.host}: libvirt said nothing about {part}"
     return parts[part].strip()
