@@ -67,7 +67,8 @@ STEPS = (
     Step("down", 600, "the lab is removed, and nothing of it is left"),
     Step("other-cpu", 900, "on another processor the file is refused", processor=OTHER_PROCESSOR),
 )
-#: What the limits are multiplied by: on Debian 13 a lab under KVM takes three times as long there (Linux 6.12).
+#: What the limits are multiplied by: the scheduler of Debian 13 (Linux 6.12) takes turns between two nodes more often,
+#: and each turn costs an emulated machine all addresses that it has looked up. See docs/fresh-machine.md.
 PATIENCE = {"bookworm": 1, "trixie": 2.5}
 STEP_NAMES = tuple(step.name for step in STEPS)
 #: Those that are done without being named.
