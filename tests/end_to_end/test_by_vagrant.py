@@ -9,7 +9,7 @@ from lab.workflows.options import ROOT
 from tests.end_to_end.conftest import invoke, invoke_json
 from tests.end_to_end.vagrant_side import drivers_of, vagrant, vagrant_state
 
-NAME = "endtoendvagrant"
+NAME = "e2evagrant"
 LAB = ("-t", "smoke", "--name", NAME)
 FOLDER = ROOT / "build" / NAME
 
