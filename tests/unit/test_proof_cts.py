@@ -126,6 +126,22 @@ def test_bad_news_that_are_explained_are_told_apart(line: str, verdict: str) -> 
     assert [(case.verdict, len(case.lines)) for case in explained] == ([("skipped", 1)] if verdict == "passed" else [])
 
 
+#: As the suite printed them of a lab, in the test that fences a node.
+DOWN = (
+    "Nov 29 23:30:40 brina kernel: (dlm-174386ED71A,2286,0):dlm_send_proxy_ast_msg:455 ERROR: "
+    "174386ED71A9467A9641F141FE5A3AAE: res M0000000000000000004a1700000000, error -112 send AST to node 1",
+    "Nov 29 23:30:40 brina kernel: (dlm-174386ED71A,2286,0):dlm_flush_asts:652 ERROR: status = -112",
+)
+
+
+@pytest.mark.parametrize(("during", "verdict"), [("Stonithd", "passed"), ("Reattach", "failed")])
+def test_that_a_node_is_down_is_explained_only_where_one_is_fenced(during: str, verdict: str) -> None:
+    text = recorded("good")
+    (running,) = [line for line in text.splitlines() if f"Running test {during} " in line]
+    news = "".join(f"\nNov 25 22:05:43\tBadNews: {line}" for line in DOWN)
+    assert verdicts(parse_log(text.replace(running, running + news), 0))[BAD_NEWS] == verdict
+
+
 def test_a_resource_is_asked_for_by_what_is_on_the_nodes() -> None:
     line = '"RscRunning"     : CTSvars.CRM_DAEMON_DIR + "/cts-exec-helper -R -r %s",'
     command = ast.literal_eval("{" + at_home(line) + "}")["RscRunning"] % "VM_1"

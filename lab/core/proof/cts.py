@@ -73,6 +73,15 @@ EXPLAINED = (
         "a guest ended while the agent that stopped it asked for its state; the agent asks again "
         "(resource-agents, heartbeat/VirtualDomain, VirtualDomain_status)",
     ),
+    (
+        # EHOSTDOWN, and in the one test that fences a node: anywhere else it would be news.
+        re.compile(
+            r"^Stonithd: .* kernel: .*dlm_(send_proxy_ast_msg:\d+ ERROR: .* error -112 send AST to node"
+            r"|flush_asts:\d+ ERROR: status = -112$)"
+        ),
+        "the lock manager of OCFS2 granted a lock to the node that had just been fenced, and heard that it is down; "
+        "it takes that node's locks back afterwards (Linux, fs/ocfs2/dlm/dlmthread.c, dlm_flush_asts; dlmrecovery.c)",
+    ),
 )
 
 _STAMP = re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\t(?P<words>.*)$")
