@@ -18,7 +18,8 @@ def test_every_file_of_the_real_lab_belongs_to_a_part() -> None:
 
 def test_the_lab_is_built_first_and_removed_last() -> None:
     assert END_TO_END["whole"][0] == "whole_lab"
-    assert END_TO_END["whole"][-1] == "removal"
+    # The one by Vagrant is another lab, which needs the memory of this one, and removes itself.
+    assert END_TO_END["whole"][-2:] == ("removal", "by_vagrant")
     # It is never left out, whatever the time: the host would not be clean.
     assert "takes(" not in (ROOT / "tests" / "end_to_end" / "test_removal.py").read_text(encoding="utf-8")
 
