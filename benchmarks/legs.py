@@ -156,7 +156,7 @@ def main(words: Sequence[str]) -> int:
     try:
         measure(options, lab, losses)
     except LabError as error:
-        print(f"benchmark: {error.message}. {error.remedy}", file=sys.stderr)
+        print("\n    ".join([f"benchmark: {error.message}. {error.remedy}", *error.details]), file=sys.stderr)
         return 1
     rows = [
         Measurement(f"{cable} pulled: longest loss of {name}", "s", (value,), "", TARGET_S)
