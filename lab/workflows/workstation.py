@@ -140,7 +140,7 @@ def _on_machine(
         reporter.note(f"the machine is switched on{', with another processor' if processor else ''}")
         with machines.running(machine, disks, processor) as shell:
             for step in group:
-                deadline = Deadline.after(step.limit_s * plan.PATIENCE[wishes.suite])
+                deadline = Deadline.after(plan.limit_s(step, wishes))
                 stage = Stage(machine, shell, folder / "logs" / f"{step.name}.log", deadline, wishes)
                 if not _carry_out_one(step, stage, progress, reporter):
                     return

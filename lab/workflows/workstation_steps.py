@@ -22,8 +22,10 @@ SMOKE = "topologies/smoke.yaml"
 BUNDLE = "build/smoke.bundle"
 #: What a hosted runner types is typed word for word, each line where its turn is; a test holds that none is left out.
 WORKFLOW = ROOT / ".github" / "workflows" / "lab.yml"
+#: Where the user's images are.
+IMAGES = "~/.cache/ha-lab/images"
 #: What a runner keeps of a baking; there is none where the images were handed in.
-BAKING_LOGS = "~/.cache/ha-lab/images/logs/"
+BAKING_LOGS = f"{IMAGES}/logs/"
 SYSTEM_RUNNING = "systemctl is-system-running --wait"
 BEFORE_FILE = "before-the-lab.json"
 
@@ -112,16 +114,19 @@ def test(stage: Stage) -> list[Case]:
 
 def up(stage: Stage) -> list[Case]:
     """The lab under KVM, guests of the guests included."""
-    if not stage.wishes.bake_inside:
-        cache = "~/.cache/ha-lab/images"
-        stage.shell.succeed(
-            f"mkdir -p {cache} && sudo cat /dev/disk/by-id/virtio-images | tar -xf - -C {cache}", timeout_s=300
-        )
+    _hand_in_images(stage)
     before = stage.look(judgement.TRACES)
     files.write_json(stage.machine.folder / BEFORE_FILE, {name: sorted(lines) for name, lines in before.items()})
+    since = stage.asked("date +%s").stdout.strip()
     baked = stage.typed(runner().command("lab.bake"))
     brought = stage.typed(runner().command("lab.up"))
-    cases = [command_case("lab.bake", baked), command_case("lab.up: every service has answered a client", brought)]
+    cases = [
+        command_case("lab.bake", baked),
+        command_case("lab.up: every service has answered a client", brought),
+        judgement.root_case(
+            "nothing of it asked for root", stage.asked(judgement.ROOT_LOOK.format(since=since)).stdout
+        ),
+    ]
     if not brought.ok:
         return cases
     lab = smoke_lab()
@@ -140,6 +145,16 @@ def up(stage: Stage) -> list[Case]:
         fact_case("the guest inside is a KVM guest", nested, "1\n<domain type='kvm'"),
         fact_case("the fencing daemon is the user's, not root's", owner, plan.USER),
     ]
+
+
+def _hand_in_images(stage: Stage) -> None:
+    """The lab's images come from this host; when they are to be baked on the machine, it must not have any."""
+    if stage.wishes.bake_inside:
+        stage.shell.succeed(f"rm -rf {IMAGES}", timeout_s=300)
+        return
+    stage.shell.succeed(
+        f"mkdir -p {IMAGES} && sudo cat /dev/disk/by-id/virtio-images | tar -xf - -C {IMAGES}", timeout_s=300
+    )
 
 
 def verify(stage: Stage) -> list[Case]:

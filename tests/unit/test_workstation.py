@@ -124,6 +124,14 @@ def test_each_suite_has_its_patience() -> None:
     assert min(plan.PATIENCE.values()) >= 1
 
 
+def test_baking_on_the_machine_takes_longer_and_nothing_else_does() -> None:
+    steps = {step.name: step for step in plan.STEPS}
+    inside = Wishes("trixie", bake_inside=True)
+    assert plan.limit_s(steps["up"], Wishes("trixie")) == steps["up"].limit_s * plan.PATIENCE["trixie"]
+    assert plan.limit_s(steps["up"], inside) == (steps["up"].limit_s + plan.BAKING_INSIDE_S) * plan.PATIENCE["trixie"]
+    assert plan.limit_s(steps["drill"], inside) == plan.limit_s(steps["drill"], Wishes("trixie"))
+
+
 @pytest.mark.parametrize("suite", plan.SUITES)
 def test_the_image_holds_nothing_that_the_project_needs(suite: str) -> None:
     recipe = bakery.load_recipe(NAME, suite=suite, recipes=RECIPES).recipe
@@ -264,6 +272,28 @@ def test_a_set_up_that_does_what_it_said() -> None:
 def test_a_set_up_that_does_more_is_found_out(look: str, line: str) -> None:
     cases = judgement.set_up_cases(SAID, EMPTY, {**EMPTY, look: frozenset({line})})
     assert [case.message for case in cases if case.verdict == "failed"] == [line]
+
+
+OWN_LOOK = "COMMAND=/usr/bin/true\nCOMMAND=/usr/bin/journalctl --sync\nCOMMAND=/usr/bin/journalctl -q -t sudo\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "message", "lines"),
+    [
+        ("", "the journal does not show what sudo was asked for", ()),
+        ("sudo: a password is required\n", "the journal does not show what sudo was asked for", None),
+        (OWN_LOOK + "COMMAND=/usr/sbin/modprobe nbd\n", "as root: 1", ("COMMAND=/usr/sbin/modprobe nbd",)),
+        (OWN_LOOK + "COMMAND=/usr/bin/true-like\n", "as root: 1", ("COMMAND=/usr/bin/true-like",)),
+    ],
+)
+def test_a_command_that_asked_for_root_is_found_out(seen: str, message: str, lines: tuple[str, ...] | None) -> None:
+    case = judgement.root_case("nothing asked for root", seen)
+    assert (case.verdict, case.message) == ("failed", message)
+    assert lines is None or case.lines == lines
+
+
+def test_commands_that_asked_for_nothing_of_root_pass() -> None:
+    assert judgement.root_case("nothing asked for root", OWN_LOOK).verdict == "passed"
 
 
 @dataclass

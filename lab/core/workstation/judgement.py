@@ -25,6 +25,12 @@ TRACES: Mapping[str, str] = {
     "processes": "ps -eo user:20,args | grep -E '(qemu-system|fence_virtd|dnsmasq|ovs-)' | grep -v grep | cut -c 1-120",
     "mounts": "findmnt -rno TARGET | grep -v '^/run/user'",
 }
+#: What sudo was asked for since a moment (``{since}``, seconds since 1970), oldest first. It asks for something itself,
+#: so that an empty journal is not taken for nobody's asking.
+ROOT_LOOK = (
+    "sudo true; sudo journalctl --sync; sudo journalctl -q -t sudo --since=@{since} -o cat | grep -o 'COMMAND=.*'"
+)
+_ROOT_LOOKS_OWN = re.compile(r"^COMMAND=\S*/(true|journalctl( .*)?)$")
 #: What lab.down keeps and says so: the cache of images, and libvirt's own logs, which only root may remove.
 KEPT = ("ha-lab-cache", ".log")
 
@@ -63,6 +69,20 @@ def set_up_cases(
         _none("no unit has failed", after["failed units"] - before["failed units"]),
         _none("nothing new listens to other machines", open_ones),
     )
+
+
+def root_case(name: str, seen: str) -> Case:
+    """Whether nothing was done as root since a moment.
+
+    Args:
+        name: of the case.
+        seen: what :data:`ROOT_LOOK` printed.
+    """
+    lines = [line.strip() for line in seen.splitlines() if line.strip()]
+    if not any(_ROOT_LOOKS_OWN.match(line) for line in lines):
+        return Case(name, "failed", "the journal does not show what sudo was asked for", tuple(lines))
+    asked = sorted({line for line in lines if not _ROOT_LOOKS_OWN.match(line)})
+    return Case(name, "failed", f"as root: {len(asked)}", tuple(asked)) if asked else Case(name, "passed")
 
 
 def refused_processor(returncode: int, said: str, duration_s: float) -> Case:
