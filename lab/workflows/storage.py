@@ -114,7 +114,7 @@ def prepare_file_system(session: Session) -> None:
 def mount_too(session: Session, node: Node) -> None:
     """Make another node primary and mount the file system there as well."""
     with session.reporter.step("DRBD primary, OCFS2", node=node.name):
-        carry_out(session, session.shell(node), [_primary_step(session), _mount_step(session)])
+        carry_out(session, session.shell(node), [_primary_step(session), _mount_step(session), _shared_step(session)])
 
 
 def _primary_step(session: Session) -> Step:
@@ -138,4 +138,17 @@ def _mount_step(session: Session) -> Step:
         f"mount -t ocfs2 -o noatime {device} {mount_point}",
         timeout_s=60,
         remedy="Look at `dmesg` on both nodes: O2CB must reach the other node on the service network",
+    )
+
+
+def _shared_step(session: Session) -> Step:
+    """Nodes whose lock managers do not know each other have the file system to themselves, and damage it."""
+    domain = "sed -n 's/^Domain Map: //p' /sys/kernel/debug/o2dlm/*/dlm_state"
+    count = len(session.lab.nodes)
+    return Step(
+        "OCFS2 shared",
+        f'test "$({domain} | wc -w)" = {count}',
+        f"umount {session.lab.storage.mount_point}\n"
+        f'echo "mounted without asking the other node for locks; unmounted again" >&2; exit 1',
+        remedy="What the nodes have written since may be damaged: ./inv lab.down, then ./inv lab.up",
     )

@@ -51,7 +51,7 @@ def put_clone(stage: Stage) -> str:
     stage.shell.succeed(
         f"mkdir -p {plan.CLONE} && (cd {plan.CLONE} && {keep}) && tar -xzf -", stdin=archive, timeout_s=120
     )
-    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text(encoding="utf-8"))
+    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text(encoding="utf-8"), stage.wishes.suite)
     stage.shell.succeed(f"mkdir -p {plan.CLONE}/build && cat > {plan.CLONE}/{SMOKE}", stdin=text.encode())
     return commit
 

@@ -237,6 +237,8 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "ocfs2 heartbeat": f"cat {cluster}/heartbeat/dead_threshold",
         "ocfs2 timeout": f"cat {cluster}/idle_timeout_ms",
         "ocfs2 stack": "cat /sys/fs/ocfs2/cluster_stack",
+        "ocfs2 lock manager": "sed -n 's/^Domain Map: //p' /sys/kernel/debug/o2dlm/*/dlm_state",
+        "ocfs2 mount program": "readlink -f /sbin/mount.ocfs2",
         "ocfs2 mounted by": f"mounted.ocfs2 -f /dev/drbd{storage.minor}",
         "quorum": "corosync-quorumtool -s",
         "links": "corosync-cfgtool -s",

@@ -120,6 +120,15 @@ def test_ocfs2_is_mounted_by_both_nodes(lab: Lab, seen: Look) -> None:
     assert sorted(re.split(r",\s*", row[-1])) == sorted(lab.node_names)
 
 
+def test_lock_managers_of_ocfs2_know_each_other(lab: Lab, seen: Look) -> None:
+    """Without it each node has the file system to itself, and both write to it."""
+    assert sorted(seen.text("ocfs2 lock manager").split()) == sorted(str(node.index - 1) for node in lab.nodes)
+
+
+def test_ocfs2_is_mounted_beside_nodes_seen_alive_only(seen: Look) -> None:
+    assert seen.text("ocfs2 mount program") == "/usr/local/lib/lab/mount.ocfs2"
+
+
 def test_ocfs2_cluster_is_the_studys(lab: Lab, seen: Look) -> None:
     assert seen.text("ocfs2 stack") == "o2cb"
     expected: dict[str, str] = {}

@@ -104,8 +104,9 @@ def test_every_command_is_a_login_of_its_own() -> None:
     assert "HostName 127.0.0.1" in config
 
 
-def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
-    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text())
+@pytest.mark.parametrize("suite", plan.SUITES)
+def test_the_topology_is_the_smallest_with_longer_limits_under_kvm(suite: str) -> None:
+    text = plan.topology_text((TOPOLOGIES / "smoke.yaml").read_text(), suite)
     path = TOPOLOGIES.parent / "build" / "unit-workstation.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
@@ -114,7 +115,7 @@ def test_the_topology_is_the_smallest_with_longer_limits_under_kvm() -> None:
     finally:
         path.unlink()
     assert lab.name == plan.LAB_NAME
-    assert (lab.timing.scale_under_kvm, lab.timing.detection_under_kvm) == (6, 3)
+    assert (lab.timing.scale_under_kvm, lab.timing.detection_under_kvm) == (6, plan.DETECTION[suite])
     assert (lab.probes.dns_per_s, lab.probes.icmp_per_s) == (1, 1)
     assert lab.storage.al_extents == 67
 
