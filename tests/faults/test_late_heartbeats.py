@@ -14,6 +14,7 @@ import pytest
 
 from lab.surface import options_from
 from lab.workflows.options import load_lab
+from lab.workflows.storage import LOCK_MANAGERS
 from tests.faults import late_heartbeats
 from tests.faults.conftest import LAB, NAME, invoke, on_node
 
@@ -25,20 +26,18 @@ BUSY_S = 7
 #: All of it: the heartbeats are waited for, then locks are asked for across the busy node.
 LATE_FOR_S = 60
 
-DOMAIN_MAP = "sed -n 's/^Domain Map: //p' /sys/kernel/debug/o2dlm/*/dlm_state"
 STOP_GUESTS = "for name in $(virsh -q list --name); do virsh -q destroy $name; done"
-#: Pacemaker looks away, no guest runs, and the node that is to come has left the file system in order.
-LET_GO = (
-    "crm configure property maintenance-mode=true && sleep 2 && echo done",
-    f"{STOP_GUESTS}; virsh -q pool-destroy {STORAGE.pool}; umount {STORAGE.mount_point} && echo done",
-)
+#: Pacemaker looks away, and no guest runs.
+LET_GO = f"crm configure property maintenance-mode=true && sleep 2; {STOP_GUESTS}; echo done"
+#: The node that is to come has left the file system in order.
+LEAVE = f"{STOP_GUESTS}; virsh -q pool-destroy {STORAGE.pool}; umount {STORAGE.mount_point} && echo done"
 PROGRAM = base64.b64encode(inspect.getsource(late_heartbeats).encode()).decode()
 BE_LATE = (
     f"echo {PROGRAM} | base64 -d > /run/late_heartbeats.py; "
     f"(setsid python3 /run/late_heartbeats.py {BUSY_S} {LATE_FOR_S} </dev/null >/run/late_heartbeats.out 2>&1 &); "
     "echo done"
 )
-MOUNT = f"sleep 4; {{program}} /dev/drbd{STORAGE.minor} {STORAGE.mount_point} -o rw,noatime && {DOMAIN_MAP}"
+MOUNT = f"sleep 4; {{program}} /dev/drbd{STORAGE.minor} {STORAGE.mount_point} -o rw,noatime && {LOCK_MANAGERS}"
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +49,8 @@ def sound_again() -> Iterator[None]:
 
 def mounted_by(program: str) -> list[str]:
     """Numbers of the nodes whose lock managers the coming node knows, when it was mounted beside late heartbeats."""
-    property_set, unmounted = LET_GO
-    assert on_node(STAYS, property_set, limit_s=120) == "done\n"
-    assert on_node(STAYS, f"{STOP_GUESTS}; echo done", limit_s=120) == "done\n"
-    assert on_node(COMES, unmounted, limit_s=120) == "done\n"
+    assert on_node(STAYS, LET_GO, limit_s=120).endswith("done\n")
+    assert on_node(COMES, LEAVE, limit_s=120).endswith("done\n")
     assert on_node(STAYS, BE_LATE, limit_s=60) == "done\n"
     return on_node(COMES, MOUNT.format(program=program), limit_s=300).split()
 

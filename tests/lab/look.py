@@ -20,6 +20,7 @@ import testinfra
 from lab.core import addressing
 from lab.core.model import Guest, Lab, Node
 from lab.workflows.observe import MARK, SECTIONS
+from lab.workflows.storage import LOCK_MANAGERS
 
 END = "exit "
 #: Only what the shell does by itself: a process for each would double the cost of a look.
@@ -237,7 +238,7 @@ def node_questions(lab: Lab, node: Node, files: list[str]) -> dict[str, str]:
         "ocfs2 heartbeat": f"cat {cluster}/heartbeat/dead_threshold",
         "ocfs2 timeout": f"cat {cluster}/idle_timeout_ms",
         "ocfs2 stack": "cat /sys/fs/ocfs2/cluster_stack",
-        "ocfs2 lock manager": "sed -n 's/^Domain Map: //p' /sys/kernel/debug/o2dlm/*/dlm_state",
+        "ocfs2 lock manager": LOCK_MANAGERS,
         "ocfs2 mount program": "readlink -f /sbin/mount.ocfs2",
         "ocfs2 mounted by": f"mounted.ocfs2 -f /dev/drbd{storage.minor}",
         "quorum": "corosync-quorumtool -s",

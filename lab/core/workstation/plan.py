@@ -230,8 +230,8 @@ def topology_text(smoke: str, suite: str) -> str:
     """The smallest topology, with limits and rates for nodes whose hardware virtualisation is itself emulated.
 
     Args:
-        suite: of the machine.
         smoke: text of ``topologies/smoke.yaml``, which has no section timing, probes or storage.
+        suite: of the machine.
     """
     timing = "# KVM whose processor is emulated: ten times slower than real hardware.\n"
     timing += f"timing:\n  scale_under_kvm: 6\n  detection_under_kvm: {DETECTION[suite]}\n"
