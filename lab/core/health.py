@@ -98,6 +98,24 @@ def unsettled(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
     return [*problems, *_guest_problems(lab, nodes), *away_from_home(lab, nodes)]
 
 
+def past_waiting(nodes: Mapping[str, NodeFacts | None]) -> str:
+    """Why the lab will not become healthy by itself, however long it is waited for; empty when it may.
+
+    OCFS2 puts a file system read-only where it finds it damaged (mount.ocfs2(8), ``errors=remount-ro``). Neither it nor
+    Pacemaker, whose agent asks only whether it is mounted, changes that again.
+
+    Args:
+        nodes: per node name, what was seen; None for one that could not be asked.
+    """
+    damaged = [name for name, facts in nodes.items() if facts and _read_only(facts)]
+    if not damaged:
+        return ""
+    return (
+        f"OCFS2 is read-only on {' and '.join(damaged)}, as it is where it found the file system damaged. "
+        "Waiting does not heal that; ./inv lab.reset loads a save, ./inv lab.down and ./inv lab.up build the lab anew"
+    )
+
+
 def away_from_home(lab: Lab, nodes: Mapping[str, NodeFacts | None]) -> list[str]:
     """Which guests do not run on their homes, each as one sentence."""
     return [
@@ -129,11 +147,15 @@ def _storage_problems(lab: Lab, name: str, facts: NodeFacts) -> Iterator[str]:
         yield f"{name}: DRBD is {device}"
     elif device.out_of_sync_kib:
         yield f"{name}: {device.out_of_sync_kib} KiB of DRBD are out of sync"
-    words = facts.mount.split()
-    if "ocfs2" not in words:
+    if "ocfs2" not in facts.mount.split():
         yield f"{name}: OCFS2 is not mounted"
-    elif "ro" in words[-1].split(","):
+    elif _read_only(facts):
         yield f"{name}: OCFS2 is mounted read-only"
+
+
+def _read_only(facts: NodeFacts) -> bool:
+    words = facts.mount.split()
+    return "ocfs2" in words and "ro" in words[-1].split(",")
 
 
 def _cluster_problems(lab: Lab, cluster: ClusterStatus) -> Iterator[str]:

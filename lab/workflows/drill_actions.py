@@ -10,7 +10,7 @@ from lab.core.drills.catalogue import Drill
 from lab.core.drills.record import Phase
 from lab.core.errors import LabError
 from lab.core.faults.fault import FaultPlan
-from lab.core.health import away_from_home, unsettled
+from lab.core.health import away_from_home, past_waiting, unsettled
 from lab.core.measurement.samples import Recording
 from lab.core.model import Guest, Node
 from lab.doors.clock import Deadline, now_s, wait_until
@@ -209,6 +209,7 @@ def wait_home(scene: Scene) -> observe.Look:
             what="a healthy lab with every guest at home",
             deadline=scene.deadline(),
             interval_s=scene.look_interval_s,
+            hopeless=lambda: past_waiting(seen[-1].nodes),
             remedy="./inv lab.status shows everything; the lab is left as it is, `crm_mon -1rf` on a node says more",
             rest=observe.LOOK_REST,
             details=lambda: wrong,

@@ -6,7 +6,7 @@ from lab.core.errors import LabError
 from lab.core.faults.fault import filled
 from lab.core.faults.split import parted
 from lab.core.faults.traces import CLOCK, CLOCK_TOLERANCE_S, Remain, look_script, remains_of
-from lab.core.health import FAILED_ACTION, NodeFacts
+from lab.core.health import FAILED_ACTION, NodeFacts, past_waiting
 from lab.core.model import Guest, Node
 from lab.core.outcome import Outcome
 from lab.core.parsers.drbd import DrbdDevice
@@ -237,6 +237,7 @@ def _until_healthy(stage: Stage, discard: str) -> list[str]:
         deadline=Deadline.after(stage.limit_s(HEALTHY_LIMIT_S)),
         interval_s=stage.limit_s(1.5),
         rest=observe.LOOK_REST,
+        hopeless=lambda: past_waiting(seen[-1].nodes),
         remedy="./inv lab.status shows everything, `crm_mon -1rf` on a node says more; ./inv lab.reset loads the save",
         details=lambda: seen[-1].problems(session.lab),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.core.cluster_status import FailedAction
 from lab.core.errors import LabError
-from lab.core.health import NodeFacts, only_late, problems_of
+from lab.core.health import NodeFacts, only_late, past_waiting, problems_of
 from lab.core.model import Lab, Node
 from lab.core.parsers.drbd import DrbdStatus, parse_proc_drbd
 from lab.core.parsers.pacemaker import ClusterStatus, parse_cluster_status
@@ -160,6 +160,7 @@ def wait_healthy(session: Session, *, limit_s: float = 240.0) -> Look:
         deadline=Deadline.after(limit_s * session.lab.time_scale),
         interval_s=1.0,
         rest=LOOK_REST,
+        hopeless=lambda: past_waiting(seen[-1].nodes),
         remedy="./inv lab.status shows everything; `crm_mon -1rf` on a node says what Pacemaker is doing",
         details=lambda: seen[-1].problems(session.lab),
     )

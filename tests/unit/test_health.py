@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.cluster_status import ClusterNode, ClusterStatus, FailedAction, ResourceInstance
-from lab.core.health import NodeFacts, away_from_home, fence_resource, only_late, problems_of, unsettled
+from lab.core.health import NodeFacts, away_from_home, fence_resource, only_late, past_waiting, problems_of, unsettled
 from lab.core.model import Fencing, Lab
 from lab.core.parsers.drbd import DrbdDevice, DrbdStatus
 from lab.core.topology import parse_topology
@@ -189,6 +189,14 @@ CASES: dict[str, tuple[Mapping[str, NodeFacts | None], list[str]]] = {
 def test_every_illness_has_its_sentence(case: str) -> None:
     nodes, expected = CASES[case]
     assert problems_of(LAB, nodes) == expected
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_only_a_damaged_file_system_is_past_waiting(case: str) -> None:
+    why = past_waiting(CASES[case][0])
+    assert (why != "") == (case == "read-only")
+    if why:
+        assert why.startswith("OCFS2 is read-only on piova, as it is where it found the file system damaged. ")
 
 
 def test_without_fencing_no_fence_device_is_missed() -> None:
