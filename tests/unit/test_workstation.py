@@ -6,6 +6,7 @@ import configparser
 import io
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -332,6 +333,35 @@ def test_what_a_hosted_runner_types_is_typed_word_for_word_in_its_order(tmp_path
     assert [line for line in typist.lines if line in kvm.commands] == list(kvm.commands)
     # Of another lab nothing is typed in between.
     assert {line.split("-t ")[1].split()[0] for line in typist.lines} == {"topologies/smoke.yaml"}
+
+
+class Watcher(Typist):
+    """As a typist, and takes down which topology the machine has while something is typed; the typing may break off."""
+
+    breaks_off = False
+
+    def typed(self, command: str) -> Result:
+        self.lines.append(command)
+        if self.breaks_off:
+            raise LabError("the step did not end in time")
+        return Result((command,), 0, "", "", 1.0)
+
+    @property
+    def shell(self) -> SimpleNamespace:
+        def succeed(_command: str, *, stdin: bytes) -> str:
+            self.lines.append("stretched" if b"scale_under_kvm" in stdin else "as in the repository")
+            return ""
+
+        return SimpleNamespace(succeed=succeed)
+
+
+@pytest.mark.parametrize("breaks_off", [False, True])
+def test_the_tests_find_the_topology_of_the_repository(tmp_path: Path, breaks_off: bool) -> None:
+    watcher = Watcher(SimpleNamespace(folder=tmp_path))
+    watcher.breaks_off = breaks_off
+    with pytest.raises(LabError) if breaks_off else nullcontext():
+        ACTIONS["test"](cast("Stage", watcher))
+    assert watcher.lines == ["as in the repository", "./inv test.unit", "stretched"]
 
 
 def test_the_entry_without_kvm_types_the_same() -> None:
