@@ -86,7 +86,7 @@ def looks_of(connections: list[str]) -> Iterator[Any]:
     """Looks at a lab, one for each word about DRBD's connection; a connected one is healthy."""
     for connection in connections:
         device = DrbdDevice(0, connection, "Secondary", "Unknown", "Consistent", "DUnknown", out_of_sync_kib=4)
-        facts = SimpleNamespace(drbd=SimpleNamespace(device=lambda _minor, found=device: found))
+        facts = SimpleNamespace(drbd=SimpleNamespace(device=lambda _minor, found=device: found), mount="")
         problems = [] if connection == "Connected" else [f"DRBD is {connection}"]
         yield SimpleNamespace(
             nodes={"brina": facts, "piova": facts}, cluster=None, problems=lambda _lab, found=problems: found
