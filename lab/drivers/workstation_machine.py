@@ -188,6 +188,7 @@ def running(machine: Workstation, disks: Mapping[str, Path], processor: str = ""
             console=machine.console.name,
             snapshot=SNAPSHOT if resumed else "",
             processor=processor or plan.PROCESSOR,
+            suite=image.suite,
         )
     )
     files.write_atomically(folder / "ssh_config", plan.ssh_config(str(folder), port).encode())
