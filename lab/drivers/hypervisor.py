@@ -58,7 +58,12 @@ class OwnedDomain:
 
 
 @contextmanager
-def _explained(what: str, remedy: str = "") -> Iterator[None]:
+def explained(what: str, remedy: str = "") -> Iterator[None]:
+    """Turn what libvirt raises in the block into a sentence that says what it means, and what can be done.
+
+    Raises:
+        LabError: libvirt has refused, or what it needs of this host is missing.
+    """
     try:
         yield
     except libvirt.libvirtError as error:
@@ -80,7 +85,7 @@ class Hypervisor:
     def __init__(self, uri: str = "") -> None:
         self.uri = uri or os.environ.get("LIBVIRT_DEFAULT_URI", DEFAULT_URI)
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
-        with _explained(
+        with explained(
             f"libvirt at {self.uri} cannot be reached",
             "Start it (`./inv` does so), or join the group libvirt and log in again",
         ):
@@ -95,7 +100,7 @@ class Hypervisor:
     def ensure_network(self, xml: str) -> bool:
         """Define and start a network unless it is there; returns whether anything was done."""
         name = _name_of(xml)
-        with _explained(f"network {name} cannot be started", "`./inv lab.doctor` looks for clashes of addresses"):
+        with explained(f"network {name} cannot be started", "`./inv lab.doctor` looks for clashes of addresses"):
             network = self._find(self.connection.networkLookupByName, name)
             if network is None:
                 network = self.connection.networkDefineXML(xml)
@@ -109,7 +114,7 @@ class Hypervisor:
     def ensure_pool(self, xml: str) -> Any:
         """Define, build and start a storage pool unless it is there; returns the pool."""
         name = _name_of(xml)
-        with _explained(f"storage pool {name} cannot be started"):
+        with explained(f"storage pool {name} cannot be started"):
             pool = self._find(self.connection.storagePoolLookupByName, name)
             if pool is None:
                 pool = self.connection.storagePoolDefineXML(xml, 0)
@@ -123,13 +128,13 @@ class Hypervisor:
         pool = self._find(self.connection.storagePoolLookupByName, pool_name)
         if pool is None or not pool.isActive():
             return set()
-        with _explained(f"storage pool {pool_name} cannot be listed"):
+        with explained(f"storage pool {pool_name} cannot be listed"):
             pool.refresh(0)
             return set(pool.listVolumes())
 
     def create_volume(self, pool_name: str, xml: str) -> None:
         """Create a volume from its XML."""
-        with _explained(f"volume {_name_of(xml)} cannot be created", "Look at the free space of the pool"):
+        with explained(f"volume {_name_of(xml)} cannot be created", "Look at the free space of the pool"):
             self.connection.storagePoolLookupByName(pool_name).createXML(xml, 0)
 
     def upload_volume(self, pool_name: str, name: str, content: Path | bytes) -> None:
@@ -140,14 +145,14 @@ class Hypervisor:
             name: name of the volume.
             content: a file on this machine (holes stay holes), or bytes.
         """
-        with _explained(f"volume {name} cannot be filled"):
+        with explained(f"volume {name} cannot be filled"):
             size = len(content) if isinstance(content, bytes) else content.stat().st_size
         xml = (
             f"<volume><name>{name}</name><capacity unit='bytes'>{size}</capacity>"
             "<allocation unit='bytes'>0</allocation><target><format type='raw'/>"
             "<permissions><mode>0600</mode></permissions></target></volume>"
         )
-        with _explained(f"volume {name} cannot be filled", "Look at the free space of the pool"):
+        with explained(f"volume {name} cannot be filled", "Look at the free space of the pool"):
             pool = self.connection.storagePoolLookupByName(pool_name)
             old = self._find(pool.storageVolLookupByName, name)
             if old is not None:
@@ -166,25 +171,25 @@ class Hypervisor:
         pool = self._find(self.connection.storagePoolLookupByName, pool_name)
         volume = self._find(pool.storageVolLookupByName, name) if pool is not None else None
         if volume is not None:
-            with _explained(f"volume {name} cannot be deleted"):
+            with explained(f"volume {name} cannot be deleted"):
                 volume.delete(0)
 
     # Domains
 
     def define_domain(self, xml: str) -> None:
         """Define a domain, or update its definition; unknown elements are refused."""
-        with _explained(f"domain {_name_of(xml)} cannot be defined"):
+        with explained(f"domain {_name_of(xml)} cannot be defined"):
             self.connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def state(self, name: str) -> str:
         """State of a domain: ``missing``, ``off``, ``running``, ``paused``, ``crashed``, ``shutting down``."""
-        with _explained(f"the state of domain {name} cannot be told"):
+        with explained(f"the state of domain {name} cannot be told"):
             domain = self._find(self.connection.lookupByName, name)
             return "missing" if domain is None else _STATES.get(domain.state()[0], "unknown")
 
     def start(self, name: str) -> bool:
         """Start or resume a domain; returns whether anything was done."""
-        with _explained(f"domain {name} cannot be started", f"See /var/log/libvirt/qemu/{name}.log on that host"):
+        with explained(f"domain {name} cannot be started", f"See /var/log/libvirt/qemu/{name}.log on that host"):
             domain = self.connection.lookupByName(name)
             state = domain.state()[0]
             if state == libvirt.VIR_DOMAIN_PAUSED:
@@ -197,7 +202,7 @@ class Hypervisor:
 
     def power_off(self, name: str) -> bool:
         """Cut the power of a domain; returns whether it was on."""
-        with _explained(f"domain {name} cannot be switched off"):
+        with explained(f"domain {name} cannot be switched off"):
             domain = self._find(self.connection.lookupByName, name)
             if domain is None or not domain.isActive():
                 return False
@@ -206,12 +211,12 @@ class Hypervisor:
 
     def shutdown(self, name: str) -> None:
         """Press the power button of a domain."""
-        with _explained(f"domain {name} cannot be shut down"):
+        with explained(f"domain {name} cannot be shut down"):
             self.connection.lookupByName(name).shutdown()
 
     def definition(self, name: str) -> str:
         """XML of a domain as libvirt keeps it; empty when it is not there."""
-        with _explained(f"the definition of domain {name} cannot be read"):
+        with explained(f"the definition of domain {name} cannot be read"):
             domain = self._find(self.connection.lookupByName, name)
             return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain is not None else ""
 
@@ -228,7 +233,7 @@ class Hypervisor:
     def owned_domains(self, lab_name: str = "") -> list[OwnedDomain]:
         """Domains that are a lab's nodes, of one lab or of all, by name."""
         found = []
-        with _explained("domains cannot be listed"):
+        with explained("domains cannot be listed"):
             for domain in self.connection.listAllDomains(0):
                 mark = _ownership(domain)
                 if mark and lab_name in ("", mark[0]):
@@ -240,7 +245,7 @@ class Hypervisor:
 
     def remove_domain(self, name: str) -> bool:
         """Switch a domain off and forget it with its snapshots; returns whether it was there."""
-        with _explained(f"domain {name} cannot be removed"):
+        with explained(f"domain {name} cannot be removed"):
             domain = self._find(self.connection.lookupByName, name)
             if domain is None:
                 return False
@@ -253,7 +258,7 @@ class Hypervisor:
 
     def remove_network(self, name: str) -> bool:
         """Stop a network and forget it; returns whether it was there."""
-        with _explained(f"network {name} cannot be removed"):
+        with explained(f"network {name} cannot be removed"):
             network = self._find(self.connection.networkLookupByName, name)
             if network is None:
                 return False
@@ -264,7 +269,7 @@ class Hypervisor:
 
     def remove_pool(self, name: str, uuid: str = "") -> bool:
         """Delete a pool with everything in it; returns whether it was there, and was the one of this UUID if given."""
-        with _explained(f"storage pool {name} cannot be removed"):
+        with explained(f"storage pool {name} cannot be removed"):
             pool = self._find(self.connection.storagePoolLookupByName, name)
             if pool is None or uuid not in ("", pool.UUIDString()):
                 return False

@@ -6,9 +6,8 @@ libvirt keeps such a snapshot inside the domain's qcow2 disks; read-only disks a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -19,26 +18,20 @@ from lab.core.errors import LabError
 from lab.core.saves import Note, Part, note_text, parse_note, save_name, snapshot_name
 from lab.doors.clock import now_s
 from lab.doors.process import ProcessError, run
-from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.hypervisor import Hypervisor, OwnedDomain, explained
 from lab.drivers.save_room import make_room
 from lab.drivers.saved_memory import caught_in_guests, snapshot_sources, volume_of
+from lab.drivers.together import side_by_side
+from lab.drivers.wind_back import wind_back
 
 _QEMU_IMG_LIMIT_S = 20.0
 #: A node's CPU is at work in a guest for some hundredths of its time, for most of it while guests boot.
 ATTEMPTS = 12
 
 
-@contextmanager
-def _explained(what: str, remedy: str = "") -> Iterator[None]:
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        raise LabError(f"{what}: {error.get_error_message()}", remedy=remedy) from error
-
-
 def qemu_version(hypervisor: Hypervisor) -> str:
     """Version of the QEMU that libvirt uses, such as ``7.2.17``."""
-    with _explained("the version of QEMU cannot be told"):
+    with explained("the version of QEMU cannot be told"):
         number = hypervisor.connection.getVersion()
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
@@ -47,28 +40,28 @@ def suspend_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[
     """Stop the CPUs of all domains together; returns those that were running."""
 
     def suspend(domain: OwnedDomain) -> bool:
-        with _explained(f"node {domain.node} cannot be paused"):
+        with explained(f"node {domain.node} cannot be paused"):
             handle = hypervisor.connection.lookupByName(domain.name)
             if handle.state()[0] not in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
                 return False
             handle.suspend()
             return True
 
-    return [domain for domain, done in zip(domains, _side_by_side(domains, suspend), strict=True) if done]
+    return [domain for domain, done in zip(domains, side_by_side(domains, suspend), strict=True) if done]
 
 
 def resume_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[OwnedDomain]:
     """Let the CPUs of all paused domains run again, together; returns those that were paused."""
 
     def resume(domain: OwnedDomain) -> bool:
-        with _explained(f"node {domain.node} cannot be continued"):
+        with explained(f"node {domain.node} cannot be continued"):
             handle = hypervisor.connection.lookupByName(domain.name)
             if handle.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
                 return False
             handle.resume()
             return True
 
-    return [domain for domain, done in zip(domains, _side_by_side(domains, resume), strict=True) if done]
+    return [domain for domain, done in zip(domains, side_by_side(domains, resume), strict=True) if done]
 
 
 def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> float:
@@ -86,7 +79,8 @@ def save_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note)
         Seconds that the domains stood still, the last time if more than once.
 
     Raises:
-        LabError: a domain is off, or cannot be saved; an older save of that name is as it was.
+        LabError: a domain is off, or cannot be saved; an older save of that name is as it was. Under KVM a domain may
+            also refuse its own save, and all are off then (:mod:`lab.drivers.wind_back`).
     """
     name = snapshot_name(note.save, note.token)
     try:
@@ -117,22 +111,24 @@ def _saved(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note, n
     )
 
     def save(domain: OwnedDomain) -> None:
-        with _explained(f"node {domain.node} cannot be saved", "Look at the free space of the lab's disks"):
+        with explained(f"node {domain.node} cannot be saved", "Look at the free space of the lab's disks"):
             handle = hypervisor.connection.lookupByName(domain.name)
             if not handle.isActive():
                 raise LabError(f"node {domain.node} is off", remedy="Start it with ./inv lab.up")
             handle.snapshotCreateXML(xml, 0)
 
     def prepare(domain: OwnedDomain) -> None:
-        with _explained(f"node {domain.node} cannot be saved"):
+        with explained(f"node {domain.node} cannot be saved"):
             make_room(hypervisor.connection.lookupByName(domain.name))
 
-    _side_by_side(domains, prepare)
+    side_by_side(domains, prepare)
     stopped: list[OwnedDomain] = []
     started_s = now_s()
     try:
         stopped = suspend_all(hypervisor, domains)
-        _side_by_side(domains, save)
+        side_by_side(domains, save)
+        if note.accelerator == "kvm":
+            wind_back(hypervisor, domains, name)
     finally:
         # Not only those that suspend_all has told: it may have failed, or been interrupted, after the first.
         resume_all(hypervisor, stopped or [each for each in domains if each.state == "running"])
@@ -152,20 +148,20 @@ def revert_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], snapshot:
     """
     handles: dict[str, Any] = {}
     for domain in domains:
-        with _explained(f"node {domain.node} has no snapshot {snapshot}"):
+        with explained(f"node {domain.node} has no snapshot {snapshot}"):
             found = hypervisor.connection.lookupByName(domain.name).snapshotLookupByName(snapshot)
             handles[domain.name] = found
     # None of them may go on while another one is gone already: it would see a dead peer.
     suspend_all(hypervisor, domains)
 
     def revert(domain: OwnedDomain) -> None:
-        with _explained(
+        with explained(
             f"node {domain.node} cannot be put back to {snapshot}", f"See /var/log/libvirt/qemu/{domain.name}.log"
         ):
             handle = handles[domain.name]
             handle.getDomain().revertToSnapshot(handle, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
 
-    _side_by_side(domains, revert)
+    side_by_side(domains, revert)
 
 
 def forget(
@@ -182,7 +178,7 @@ def forget(
     """
 
     def delete(domain: OwnedDomain) -> bool:
-        with _explained(f"the snapshot {save} of node {domain.node} cannot be deleted"):
+        with explained(f"the snapshot {save} of node {domain.node} cannot be deleted"):
             found = hypervisor.connection.lookupByName(domain.name).listAllSnapshots(0)
             meant = [one for one in found if save_name(one.getName()) == save and one.getName() != but]
             meant = [one for one in meant if not only or one.getName() in only]
@@ -190,7 +186,7 @@ def forget(
                 snapshot.delete(0)
             return bool(meant)
 
-    return [domain.node for domain, done in zip(domains, _side_by_side(domains, delete), strict=True) if done]
+    return [domain.node for domain, done in zip(domains, side_by_side(domains, delete), strict=True) if done]
 
 
 def redefine_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: Note) -> None:
@@ -206,13 +202,13 @@ def redefine_all(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], note: N
     """
 
     def redefine(domain: OwnedDomain) -> None:
-        with _explained(f"the snapshot {note.save} of node {domain.node} cannot be described to libvirt"):
+        with explained(f"the snapshot {note.save} of node {domain.node} cannot be described to libvirt"):
             handle = hypervisor.connection.lookupByName(domain.name)
             definition = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
             text = snapshot_document(note, definition)
             handle.snapshotCreateXML(text, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
 
-    _side_by_side(domains, redefine)
+    side_by_side(domains, redefine)
 
 
 def snapshot_document(note: Note, definition: str) -> str:
@@ -245,7 +241,7 @@ def parts(hypervisor: Hypervisor, domains: Sequence[OwnedDomain], *, sizes: bool
     """
     found = []
     for domain in domains:
-        with _explained(f"the snapshots of node {domain.node} cannot be listed"):
+        with explained(f"the snapshots of node {domain.node} cannot be listed"):
             handle = hypervisor.connection.lookupByName(domain.name)
             snapshots = handle.listAllSnapshots(0)
             known = _sizes(handle) if sizes and snapshots else {}
@@ -269,12 +265,3 @@ def _sizes(handle: Any) -> dict[str, int]:
             for snapshot in json.loads(shown).get("snapshots", []):
                 sizes[snapshot["name"]] = max(sizes.get(snapshot["name"], 0), int(snapshot["vm-state-size"]))
     return sizes
-
-
-def _side_by_side(domains: Sequence[OwnedDomain], work: Callable[[OwnedDomain], Any]) -> list[Any]:
-    """Do the work for every domain at the same time; all end before the first failure is raised."""
-    if not domains:
-        return []
-    with ThreadPoolExecutor(max_workers=len(domains)) as pool:
-        futures = [pool.submit(work, domain) for domain in domains]
-    return [future.result() for future in futures]

@@ -15,8 +15,8 @@ _CLOCK_LIMIT_S = 10.0
 _ATTEMPTS = 5
 _PRECISION_S = 0.5
 #: Every guest that runs on a node, all at once; `wait` alone would hide which of them failed. A time that is handed to
-#: a guest is late by what its agent takes to set it (twelve seconds were seen under an emulated KVM). Its RTC is QEMU's
-#: and goes by the node's clock, so that is asked, whenever the agent comes to it.
+#: a guest is late by what its agent takes to set it. Its RTC is QEMU's and goes by the node's clock, so that is asked,
+#: whenever the agent comes to it.
 _SET_GUEST_CLOCKS = """late= waiting=
 for guest in $(virsh list --name); do
   virsh -q domtime "$guest" --sync & waiting="$waiting $!:$guest"

@@ -19,6 +19,7 @@ from lab.doors import files
 from lab.doors.clock import now_s
 from lab.drivers import fencing, kept_saves, snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.wind_back import SwitchedOffError
 from lab.workflows import clocks, host_side, keeping, observe, pending, renewing, serving, switching
 from lab.workflows.down import close_connections
 from lab.workflows.options import Options, load_lab
@@ -132,6 +133,8 @@ def save_ready(session: Session, hypervisor: Hypervisor) -> None:
     try:
         note, _paused_s = save_now(session, hypervisor, READY)
         keeping.note_ready(session, note)
+    except SwitchedOffError:
+        raise
     except LabError as error:
         # The lab is up and serves: that it cannot be saved is no reason to call it a failure.
         session.reporter.warn(f"the lab was not saved as {READY}: {error}")

@@ -22,6 +22,7 @@ from lab.drivers import snapshots
 from lab.drivers.hypervisor import Hypervisor, OwnedDomain
 from lab.drivers.save_room import make_room
 from lab.drivers.saved_memory import caught_in_guests, devices_of
+from lab.drivers.wind_back import SwitchedOffError, wind_back, wind_back_to_now
 from lab.workflows import clocks, pending
 from tests.drivers.lab_here import ROOT, BashHere, lab_of, session_here
 
@@ -346,10 +347,69 @@ def test_a_save_that_qemu_could_not_load_is_refused(hypervisor: Hypervisor, monk
         snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
     assert faults(hypervisor) == {}
     assert states(hypervisor) == ["running", "running"]
-    # With the accelerator that can load such a CPU, nothing is refused. Here that shows QEMU's own refusal.
-    snapshots.save_all(hypervisor, domains(hypervisor), replace(NOTE, accelerator="kvm"))
-    with pytest.raises(LabError, match="vCPU set in guest-mode"):
-        snapshots.revert_all(hypervisor, domains(hypervisor), SNAPSHOT)
+    # With the accelerator that can load such a CPU, nobody looks. Here that shows QEMU's own refusal.
+    with pytest.raises(SwitchedOffError, match="cannot go on from what they have just saved") as caught:
+        snapshots.save_all(hypervisor, domains(hypervisor), replace(NOTE, accelerator="kvm"))
+    assert [line.partition(":")[0] for line in caught.value.details] == list(NODES)
+    assert all("vCPU set in guest-mode" in line for line in caught.value.details)
+    assert states(hypervisor) == ["off", "off"]
+    assert faults(hypervisor) == {}
+
+
+def processes(hypervisor: Hypervisor) -> list[str]:
+    """The process identifiers of the domains' QEMUs."""
+    return [Path(f"/run/libvirt/qemu/{NAME}-{node}.pid").read_text() for node in NODES]
+
+
+def test_paused_domains_load_what_they_saved_where_they_are(hypervisor: Hypervisor) -> None:
+    wait_counting(hypervisor)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    before = processes(hypervisor)
+    saved = {}
+    for node in NODES:
+        handle = hypervisor.connection.lookupByName(f"{NAME}-{node}")
+        handle.suspend()
+        saved[node] = counted(hypervisor, node)
+        handle.snapshotCreateXML("<domainsnapshot><name>by-hand</name></domainsnapshot>", 0)
+        handle.resume()
+    wait_counting(hypervisor, max(saved.values()))
+    snapshots.suspend_all(hypervisor, domains(hypervisor))
+    wind_back(hypervisor, domains(hypervisor), "by-hand")
+    assert states(hypervisor) == ["paused", "paused"]
+    assert {node: counted(hypervisor, node) for node in NODES} == saved
+    assert processes(hypervisor) == before
+
+
+def test_a_save_under_kvm_is_loaded_at_once(hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def loading(hypervisor: Hypervisor, domains: list[OwnedDomain], snapshot: str) -> None:
+        assert [each.state for each in hypervisor.owned_domains(NAME)] == ["paused", "paused"]
+        wind_back(hypervisor, domains, snapshot)
+        loaded.append(snapshot)
+
+    monkeypatch.setattr(snapshots, "wind_back", loading)
+    wait_counting(hypervisor)
+    snapshots.save_all(hypervisor, domains(hypervisor), NOTE)
+    assert loaded == [], "an emulated processor's counter stands still with it"
+    second = replace(NOTE, accelerator="kvm", token="c3" * 16)
+    snapshots.save_all(hypervisor, domains(hypervisor), second)
+    assert loaded == [snapshot_name("first", second.token)]
+    wait_counting(hypervisor, max(counted(hypervisor, node) for node in NODES))
+
+
+def test_winding_back_to_now_leaves_no_snapshot(hypervisor: Hypervisor) -> None:
+    wait_counting(hypervisor)
+    snapshots.suspend_all(hypervisor, domains(hypervisor))
+    now = {node: counted(hypervisor, node) for node in NODES}
+    # What a killed run has left is replaced.
+    handle = hypervisor.connection.lookupByName(f"{NAME}-one")
+    handle.snapshotCreateXML("<domainsnapshot><name>lab-moment</name></domainsnapshot>", 0)
+    wind_back_to_now(hypervisor, domains(hypervisor))
+    assert {node: counted(hypervisor, node) for node in NODES} == now
+    assert handle.listAllSnapshots(0) == []
+    snapshots.resume_all(hypervisor, domains(hypervisor))
+    wait_counting(hypervisor, max(now.values()))
 
 
 def test_the_payloads_bytes_are_those_of_its_source(tmp_path: Path) -> None:
