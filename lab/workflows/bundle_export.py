@@ -22,9 +22,9 @@ from lab.core.topology import parse_topology, with_accelerator
 from lab.doors import files, pipes
 from lab.doors.clock import now_s
 from lab.doors.progress import Reporter, open_reporter
-from lab.drivers import kept_saves, keys, snapshots, volume_stream, wind_back
+from lab.drivers import kept_saves, keys, snapshots, volume_stream
 from lab.drivers.bundle_stream import COMPRESS, Writer
-from lab.drivers.hypervisor import CACHE_POOL, Hypervisor, OwnedDomain
+from lab.drivers.hypervisor import CACHE_POOL, Hypervisor
 from lab.drivers.lab_images import image_files, planned_images
 from lab.workflows import clocks, keeping, pending, renewing
 from lab.workflows.options import Options, load_lab, shown_path
@@ -132,25 +132,13 @@ def _of_a_lab(options: Options, hypervisor: Hypervisor, target: Path, save: str)
             stopped = snapshots.suspend_all(hypervisor, domains)
             size = _write(source, hypervisor, target, session.reporter)
         finally:
-            try:
-                if session.lab.accelerator == "kvm":
-                    _wind_back(session, hypervisor, stopped)
-            finally:
-                snapshots.resume_all(hypervisor, stopped or [one for one in domains if one.state == "running"])
-                paused_s = now_s() - started_s if stopped else 0.0
-                pending.end(session)
+            # Not only those that suspend_all has told: it may have been interrupted after the first.
+            pending.go_on(session, hypervisor, stopped or [one for one in domains if one.state == "running"])
+            paused_s = now_s() - started_s if stopped else 0.0
+            pending.end(session)
             if stopped:
                 clocks.set_clocks(session)
         return paused_s, source, size
-
-
-def _wind_back(session: Session, hypervisor: Hypervisor, stopped: list[OwnedDomain]) -> None:
-    try:
-        wind_back.wind_back_to_now(hypervisor, stopped)
-    except wind_back.SwitchedOffError:
-        raise
-    except LabError as error:
-        session.reporter.warn(f"the guests' clocks may stand still for as long as the nodes did: {error}")
 
 
 def _chosen(kept: Kept, save: str) -> Kept:

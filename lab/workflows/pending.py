@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.core.errors import LabError
 from lab.doors import files
 from lab.drivers import snapshots
-from lab.drivers.hypervisor import Hypervisor
+from lab.drivers.hypervisor import Hypervisor, OwnedDomain
+from lab.drivers.wind_back import SwitchedOffError, wind_back_to_now
 from lab.workflows import clocks
 from lab.workflows.session import Session
 
@@ -44,7 +46,33 @@ def settle(session: Session, hypervisor: Hypervisor) -> None:
             f"loading {note.get('save')} was interrupted; the nodes may be of different moments and stand still",
             remedy=f"./inv lab.load {note.get('save')} does it again; ./inv lab.down removes the lab",
         )
-    if snapshots.resume_all(hypervisor, hypervisor.owned_domains(session.lab.name)):
+    if go_on(session, hypervisor, hypervisor.owned_domains(session.lab.name)):
         session.reporter.warn("An interrupted save had left nodes paused; they go on.")
         clocks.set_clocks(session)
     end(session)
+
+
+def go_on(session: Session, hypervisor: Hypervisor, domains: Sequence[OwnedDomain]) -> list[OwnedDomain]:
+    """Continue nodes that stood still for something else than a save that was made just now.
+
+    Args:
+        session: the lab.
+        hypervisor: the connection.
+        domains: some of its nodes; those that are not paused are left alone.
+
+    Returns:
+        The nodes that were paused.
+
+    Raises:
+        SwitchedOffError: under KVM they cannot go on, and are off.
+    """
+    names = {domain.name for domain in domains}
+    paused = [one for one in hypervisor.owned_domains(session.lab.name) if one.name in names and one.state == "paused"]
+    try:
+        if paused and session.lab.accelerator == "kvm":
+            wind_back_to_now(hypervisor, paused)
+    except SwitchedOffError:
+        raise
+    except LabError as error:
+        session.reporter.warn(f"the guests' clocks will stand still for as long as the nodes did: {error}")
+    return snapshots.resume_all(hypervisor, paused)
