@@ -4,6 +4,7 @@ While a domain is paused, its kvm-clock stands still and its TSC does not: QEMU 
 on (``hw/i386/kvm/clock.c``), nobody the other. A guest inside reads its clock from the TSC, so it is ahead by the
 pause, until KVM in the node compares the two, which it does every 300 s (``KVMCLOCK_SYNC_PERIOD`` of Linux), and lets
 the guest's clock stand still for as long. Loading sets the TSC, too. An emulated TSC stands still with the domain.
+What is left is the time from a node's load to the moment at which all go on, that of the slower node.
 """
 
 from __future__ import annotations
