@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network
-from typing import Literal
+from collections.abc import Iterator
 
 from lab.core.acceleration import Choice, refusal
 from lab.core.addressing import (
@@ -18,10 +15,9 @@ from lab.core.addressing import (
     pool_uuid,
     vlan_port_name,
 )
+from lab.core.host_facts import ECHO, ECHO_REMEDY, Finding, HostFacts, Owned, Route, Space
 from lab.core.model import Lab
 from lab.core.topology import GUEST_OVERLAY_MIB, NODE_PROCESS_MIB, SYSTEM_OVERLAY_MIB
-
-Severity = Literal["ok", "warning", "failure"]
 
 #: What the host itself keeps.
 HOST_RESERVE_MIB = 512
@@ -36,91 +32,6 @@ SWITCH_TOOLS = ("ovs-vswitchd", "ovsdb-server")
 #: At every address of the host, as the kernel's tables name it.
 ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 PACKAGES_REMEDY = "Run any task through ./inv, which installs what is missing (the list is packages.txt)"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        name: what was looked at, a short noun.
-        severity: ``failure`` keeps the lab from coming up, ``warning`` does not.
-        message: what was found, one sentence without a final full stop.
-        remedy: what to do about it; empty when all is well.
-    """
-
-    name: str
-    severity: Severity
-    message: str
-    remedy: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it does not keep the lab from coming up."""
-        return self.severity != "failure"
-
-
-@dataclass(frozen=True)
-class Owned:
-    """An object of the host's libvirt: its UUID as text, and whether it is running."""
-
-    uuid: str
-    active: bool
-
-
-@dataclass(frozen=True)
-class Route:
-    """A route of the host: an IPv4 network and the device it leads to (empty for none)."""
-
-    destination: IPv4Network
-    device: str
-
-
-@dataclass(frozen=True)
-class Space:
-    """Free space where something will be written: path, the file system's device number, MiB."""
-
-    path: str
-    device: int
-    free_mib: int
-
-
-@dataclass(frozen=True)
-class HostFacts:
-    """What pre-flight looks at, all of it.
-
-    Args:
-        architecture: as ``uname -m`` tells it.
-        cpu_count: CPUs this process may use.
-        memory_available_mib: memory that can be given to new processes, MiB.
-        pool_space, cache_space: where the lab's volumes and the baked images go.
-        tools: tool to its version; empty for one that is missing, ``?`` for one that tells no version.
-        libvirt_version: empty when libvirt cannot be reached.
-        libvirt_error: why it cannot be reached.
-        routes: routes of the main table with a destination; default routes are not among them.
-        links: names of all network devices.
-        domains, networks, pools: the host's libvirt objects by name.
-        images_baked: whether the image cache holds anything.
-        is_root: whether this is root, who alone can make network devices.
-        dns_listeners: addresses at which a program of this host listens on port 53.
-    """
-
-    architecture: str
-    cpu_count: int
-    memory_available_mib: int
-    pool_space: Space
-    cache_space: Space
-    tools: Mapping[str, str]
-    libvirt_version: str = ""
-    libvirt_error: str = ""
-    routes: tuple[Route, ...] = ()
-    links: frozenset[str] = frozenset()
-    domains: Mapping[str, Owned] = field(default_factory=dict)
-    networks: Mapping[str, Owned] = field(default_factory=dict)
-    pools: Mapping[str, Owned] = field(default_factory=dict)
-    images_baked: bool = False
-    is_root: bool = True
-    dns_listeners: frozenset[str] = frozenset()
 
 
 def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False) -> list[Finding]:
@@ -142,6 +53,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
         *_tools(lab, facts),
         *_routes(lab, facts),
         *_name_server(lab, facts),
+        _echo(facts),
         *_names(lab, facts),
         *_bridges(lab, facts),
         *_switch(lab, facts),
@@ -286,6 +198,13 @@ def _name_server(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
         yield Finding("port 53", "failure", message, remedy)
     else:
         yield Finding("port 53", "ok", "no program listens at every address on port 53")
+
+
+def _echo(facts: HostFacts) -> Finding:
+    if facts.echo_refusal:
+        message = f"drills ask by ICMP echo, too, and you may send none: {facts.echo_refusal}"
+        return Finding(ECHO, "warning", message, ECHO_REMEDY)
+    return Finding(ECHO, "ok", "you may send one")
 
 
 def _names(lab: Lab, facts: HostFacts) -> Iterator[Finding]:

@@ -16,9 +16,10 @@ from typing import Any
 import libvirt
 
 from lab.core.errors import LabError
+from lab.core.host_facts import HostFacts, Owned, Route, Space
 from lab.core.parsers.sockets import listening_addresses
-from lab.core.preflight import HostFacts, Owned, Route, Space
 from lab.doors.process import ProcessError, run
+from lab.drivers.probes.icmp import echo_refusal
 
 LIBVIRT_URI = "qemu:///system"
 IMAGES = Path("/var/lib/libvirt/images")
@@ -80,6 +81,7 @@ def gather(uri: str = "") -> HostFacts:
             if path.exists()
             for address in listening_addresses(_text(path), port=DNS_PORT)
         ),
+        echo_refusal=echo_refusal(),
     )
 
 

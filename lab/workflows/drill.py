@@ -11,12 +11,14 @@ from lab.core import addressing
 from lab.core.drills.catalogue import Order, Plan, planned
 from lab.core.drills.record import DrillRecord, as_document
 from lab.core.errors import LabError
+from lab.core.host_facts import ECHO_REMEDY
 from lab.core.outcome import Outcome
 from lab.doors import files
 from lab.doors.clock import Deadline, now_s, pause, wait_until, wall_s
 from lab.drivers.bridge_table import BridgeTable
 from lab.drivers.domain_events import DomainEvents
 from lab.drivers.hypervisor import Hypervisor
+from lab.drivers.probes.icmp import echo_refusal
 from lab.workflows import observe
 from lab.workflows.drill_actions import ACTIONS, Scene, wait_home
 from lab.workflows.drill_evidence import heartbeats
@@ -59,9 +61,11 @@ def perform(session: Session, hypervisor: Hypervisor, plan: Plan) -> DrillRecord
     """One drill, from a healthy lab to a healthy lab; its record is written whatever comes of it.
 
     Raises:
-        LabError: the lab is not healthy.
+        LabError: the lab is not healthy, or this user may send no echo.
         DrillError: the drill did not end as it should; what there is is kept.
     """
+    if refusal := echo_refusal():
+        raise LabError(f"a drill asks by ICMP echo, too, and you may send none: {refusal}", remedy=ECHO_REMEDY)
     before = _require_healthy(session)
     started = datetime.now(UTC)
     folder = (
@@ -135,7 +139,7 @@ def _wait_answering(session: Session, scene: Scene) -> None:
 
     def silent() -> list[str]:
         return [
-            recording.spec.name
+            ": ".join((recording.spec.name, *(sample.detail for sample in recording.samples[-1:])))
             for recording in scene.recorded()
             if not any(sample.ok for sample in recording.samples[-3:])
         ]

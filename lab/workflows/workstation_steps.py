@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from lab.core import addressing
 from lab.core.errors import LabError
+from lab.core.host_facts import ECHO_SETTING
 from lab.core.model import Lab
 from lab.core.proof.cases import Case
 from lab.core.workstation import judgement, plan
 from lab.core.workstation.hosted import Hosted, hosted
-from lab.core.workstation.refusals import judged, ready, refusals
+from lab.core.workstation.refusals import echoes_allowed, judged, ready, refusals, warned_of_echoes
 from lab.doors import files
 from lab.drivers.workstation_machine import packed_clone
 from lab.workflows.options import ROOT, TOPOLOGIES, Options, load_lab
@@ -99,6 +100,9 @@ def doctor(stage: Stage) -> list[Case]:
     """The good machine, each bad one, and the good one again."""
     result, document = stage.document(f"./inv lab.doctor -t {SMOKE} --accel kvm --json")
     cases = [ready(result.returncode, document, result.duration_s)]
+    if warned_of_echoes(document):
+        # Typed as the remedy says it.
+        cases.append(command_case("warned: no ICMP echo may be sent", stage.asked(f"sudo {ECHO_SETTING}")))
     for refusal in refusals(smoke_lab()):
         made = stage.asked(refusal.make)
         if made.ok:
@@ -111,7 +115,8 @@ def doctor(stage: Stage) -> list[Case]:
             cases.append(Case(f"taken back: {refusal.name}", "failed", undone.stderr.strip()))
     result, document = stage.document(f"./inv lab.doctor -t {SMOKE} --accel kvm --json")
     again = ready(result.returncode, document, result.duration_s)
-    return [*cases, Case(f"{again.name}, again", again.verdict, again.message, again.lines, again.duration_s)]
+    cases.append(Case(f"{again.name}, again", again.verdict, again.message, again.lines, again.duration_s))
+    return [*cases, echoes_allowed(document)]
 
 
 def test(stage: Stage) -> list[Case]:

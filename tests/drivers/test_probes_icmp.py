@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from probe_daemons import GATEWAY, NOWHERE, address
@@ -50,6 +51,33 @@ def test_a_missing_ping_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     result = probe_icmp(address(21), GATEWAY, 5)
     assert not result.ok
     assert "cannot start ping" in result.detail
+
+
+def test_who_may_open_a_socket_may_send_an_echo() -> None:
+    assert icmp.echo_refusal() == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "refusal"),
+    [
+        ("exit 0", ""),
+        ("exit 1", ""),
+        (
+            "printf 'ping: socktype: SOCK_RAW\\nping: socket: Operation not permitted\\n' >&2; exit 2",
+            "ping: socktype: SOCK_RAW ping: socket: Operation not permitted",
+        ),
+    ],
+    ids=["answered", "not answered", "not permitted"],
+)
+def test_without_a_socket_ping_tells_whether_an_echo_may_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, refusal: str
+) -> None:
+    ping = tmp_path / "ping"
+    ping.write_text(f"#!/bin/sh\n{script}\n")
+    ping.chmod(0o755)
+    monkeypatch.setattr(icmp, "_echo_socket", lambda: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert icmp.echo_refusal() == refusal
 
 
 def test_without_the_source_address_the_network_is_not_up() -> None:

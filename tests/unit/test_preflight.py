@@ -71,9 +71,10 @@ def test_every_failure_and_warning_names_a_remedy(lab: Lab, host: HostFacts) -> 
         links=frozenset({bridge_name(lab.name, "service")}),
         dns_listeners=frozenset({"::"}),
         domains={domain_name(lab.name, "brina"): Owned(STRANGER, False)},
+        echo_refusal="not permitted",
     )
     findings = judge(lab, bad, TCG, insisted=True)
-    assert {finding.severity for finding in findings} == {"failure"}
+    assert {finding.severity for finding in findings} == {"failure", "warning"}
     assert [finding.name for finding in findings if not finding.remedy] == []
 
 
@@ -174,6 +175,16 @@ def test_a_name_server_at_every_address_is_in_the_way(lab: Lab, host: HostFacts)
     assert finding.severity == "failure"
     assert "0.0.0.0 on port 53" in finding.message
     assert only(judge(lab, replace(host, dns_listeners=frozenset({"127.0.0.53"})), TCG), "port 53").ok
+
+
+def test_who_may_send_no_echo_is_told_before_a_drill(lab: Lab, host: HostFacts) -> None:
+    finding = only(judge(lab, replace(host, echo_refusal="ping: socket: Operation not permitted"), TCG), "ICMP echo")
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "drills ask by ICMP echo, too, and you may send none: ping: socket: Operation not permitted"
+    )
+    assert "linux-sysctl-defaults" in finding.remedy
+    assert only(judge(lab, host, TCG), "ICMP echo").message == "you may send one"
 
 
 def test_the_kernels_table_of_sockets_tells_who_listens() -> None:

@@ -18,7 +18,7 @@ from lab.core.errors import LabError
 from lab.core.workstation import clients, judgement, plan
 from lab.core.workstation.hosted import hosted
 from lab.core.workstation.plan import Machine, Wishes
-from lab.core.workstation.refusals import judged, ready, refusals
+from lab.core.workstation.refusals import echoes_allowed, judged, ready, refusals, warned_of_echoes
 from lab.doors.process import Result
 from lab.drivers import bakery
 from lab.surface import print_error
@@ -252,6 +252,11 @@ def test_a_machine_is_ready_only_with_kvm() -> None:
     assert ready(1, None, 1.0).verdict == "failed"
 
 
+def test_a_doctor_that_says_nothing_of_echoes_has_not_looked() -> None:
+    assert echoes_allowed(None).verdict == "failed"
+    assert not warned_of_echoes(document())
+
+
 SAID = """\
 inv: adding ada to the groups libvirt and kvm with sudo
 inv: installing with apt-get sudo: gcc libvirt-dev (log: /home/ada/ha-lab/build/setup.log)
@@ -369,6 +374,33 @@ def test_the_tests_find_the_topology_of_the_repository(tmp_path: Path, breaks_of
     with pytest.raises(LabError) if breaks_off else nullcontext():
         ACTIONS["test"](cast("Stage", watcher))
     assert watcher.lines == ["as in the repository", "./inv test.unit", "stretched"]
+
+
+class Patient(Typist):
+    """A machine on which no echo may be sent before something is set, or at all."""
+
+    curable = True
+
+    def asked(self, command: str) -> Result:
+        self.lines.append(command)
+        return Result((command,), 0, "", "", 1.0)
+
+    def document(self, command: str) -> tuple[Result, dict[str, object]]:
+        allowed = self.curable and any("ping_group_range" in line for line in self.lines)
+        echo = {"name": "ICMP echo", "severity": "ok" if allowed else "warning", "message": "m", "remedy": "r"}
+        return self.asked(command), {"findings": [{**echo, "ok": True}]}
+
+
+@pytest.mark.parametrize("curable", [True, False])
+def test_what_the_doctor_warns_of_is_mended_as_it_says(tmp_path: Path, curable: bool) -> None:
+    patient = Patient(SimpleNamespace(folder=tmp_path))
+    patient.curable = curable
+    cases = {case.name: case.verdict for case in ACTIONS["doctor"](cast("Stage", patient))}
+    assert cases["warned: no ICMP echo may be sent"] == "passed"
+    assert cases["an ICMP echo may be sent"] == ("passed" if curable else "failed")
+    assert [line for line in patient.lines if "ping" in line] == [
+        "sudo sysctl -w net.ipv4.ping_group_range='0 2147483647'"
+    ]
 
 
 def test_the_entry_without_kvm_types_the_same() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.core.addressing import network_name
+from lab.core.host_facts import ECHO
 from lab.core.model import Lab
 from lab.core.proof.cases import Case
 from lab.core.workstation.plan import USER
@@ -133,3 +134,18 @@ def ready(returncode: int, document: Mapping[str, Any] | None, duration_s: float
     return Case(
         name, "failed", f"exit code {returncode}; {'; '.join(failed) or 'KVM was not chosen'}", said, duration_s
     )
+
+
+def warned_of_echoes(document: Mapping[str, Any] | None) -> bool:
+    """Whether the doctor has said that the user may send no echo, as on a small Debian 13."""
+    findings = (document or {}).get("findings", ())
+    return any(one["name"] == ECHO and one["severity"] == "warning" and one["remedy"] for one in findings)
+
+
+def echoes_allowed(document: Mapping[str, Any] | None) -> Case:
+    """Whether the doctor says now that the user may send an echo."""
+    said = [one for one in (document or {}).get("findings", ()) if one["name"] == ECHO]
+    lines = tuple(f"{one['name']}: {one['message']}" for one in said)
+    if [one["severity"] for one in said] == ["ok"]:
+        return Case("an ICMP echo may be sent", "passed", "", lines)
+    return Case("an ICMP echo may be sent", "failed", "; ".join(lines) or "the doctor says nothing of it", lines)

@@ -18,6 +18,8 @@ ECHO_REPLY = 0
 ECHO_REQUEST = 8
 PAYLOAD = b"lab probe".ljust(32, b".")
 
+_LOOPBACK = IPv4Address("127.0.0.1")
+_LOOPBACK_LIMIT_S = 5.0
 _sequences = count(1)
 
 
@@ -47,6 +49,22 @@ def probe_icmp(target: IPv4Address, source: IPv4Address, timeout_s: float, *, gu
             return listen(client, deadline, lambda packet: _reply(packet, client, identifier, sequence))
 
     return measure("icmp", guest, Route(source, target), timeout_s, request)
+
+
+def echo_refusal() -> str:
+    """Why this user may send no echo; empty when it may, whatever answers."""
+    client = _echo_socket()
+    if client is not None:
+        client.close()
+        return ""
+    try:
+        _ping(_LOOPBACK, _LOOPBACK, Deadline.after(_LOOPBACK_LIMIT_S))
+    except TimeoutError:
+        return ""
+    except NotServed as error:
+        # ping(8) says the same on several lines.
+        return " ".join(str(error).split())
+    return ""
 
 
 def checksum(data: bytes) -> int:
