@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.core.errors import LabError
@@ -86,6 +86,7 @@ def test_an_unknown_profile_is_bad_input_that_names_the_known_ones() -> None:
     assert profiles.profile_named("study") is STUDY
 
 
+@example(450.0, 1.1)
 @given(st.floats(0.01, 2000), st.floats(1, 300))
 def test_a_steady_rate_sends_its_total_before_the_end(rate_per_s: float, seconds: float) -> None:
     count = total(rate_per_s, seconds)
