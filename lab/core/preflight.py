@@ -15,7 +15,7 @@ from lab.core.addressing import (
     pool_uuid,
     vlan_port_name,
 )
-from lab.core.host_facts import ECHO, ECHO_REMEDY, Finding, HostFacts, Owned, Route, Space
+from lab.core.host_facts import ECHO, ECHO_REMEDY, Finding, HostFacts
 from lab.core.model import Lab
 from lab.core.topology import GUEST_OVERLAY_MIB, NODE_PROCESS_MIB, SYSTEM_OVERLAY_MIB
 
@@ -254,4 +254,4 @@ def _listed(words: Iterator[str] | list[str]) -> str:
     return ", ".join(words)
 
 
-__all__ = ["Finding", "HostFacts", "Owned", "Route", "Space", "judge"]
+__all__ = ["judge"]

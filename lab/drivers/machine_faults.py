@@ -9,8 +9,6 @@ is not told sends on into nothing until LACP's patience is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,36 +17,28 @@ import libvirt
 from lab.core.addressing import nic_of_tap
 from lab.core.errors import LabError
 from lab.drivers import switch_devices
-from lab.drivers.hypervisor import Hypervisor
+from lab.drivers.hypervisor import Hypervisor, explained
 
 LIVE = int(libvirt.VIR_DOMAIN_AFFECT_LIVE)
 CONFIG = int(libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 _OPERATIONS = "total_iops_sec"
 
 
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        raise LabError(f"{what}: {error.get_error_message()}") from error
-
-
 def suspend(hypervisor: Hypervisor, name: str) -> None:
     """Stop a domain where it stands, memory kept."""
-    with _explained(f"domain {name} cannot be paused"):
+    with explained(f"domain {name} cannot be paused"):
         hypervisor.connection.lookupByName(name).suspend()
 
 
 def reset(hypervisor: Hypervisor, name: str) -> None:
     """Press a domain's reset button."""
-    with _explained(f"domain {name} cannot be reset"):
+    with explained(f"domain {name} cannot be reset"):
         hypervisor.connection.lookupByName(name).reset(0)
 
 
 def links_down(hypervisor: Hypervisor, name: str) -> list[str]:
     """Names of a domain's interfaces (``leg1`` and so on) without a link, now or from the next start on."""
-    with _explained(f"the links of domain {name} cannot be told"):
+    with explained(f"the links of domain {name} cannot be told"):
         domain = hypervisor.connection.lookupByName(name)
         found: set[str] = set()
         for _, document in _documents(domain):
@@ -77,7 +67,7 @@ def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
     Raises:
         LabError: there is no such interface, or libvirt refuses.
     """
-    with _explained(f"the link {nic} of domain {name} cannot be set"):
+    with explained(f"the link {nic} of domain {name} cannot be set"):
         domain = hypervisor.connection.lookupByName(name)
         documents = _documents(domain)
         configured = _network(_interface(documents[-1][1], name, nic))
@@ -99,7 +89,7 @@ def set_link(hypervisor: Hypervisor, name: str, nic: str, *, up: bool) -> None:
 
 def throttles(hypervisor: Hypervisor, name: str) -> dict[str, int]:
     """Per disk of a domain that is throttled, now or from the next start on: operations a second."""
-    with _explained(f"the throttles of domain {name} cannot be told"):
+    with explained(f"the throttles of domain {name} cannot be told"):
         domain = hypervisor.connection.lookupByName(name)
         found: dict[str, int] = {}
         for flags, document in _documents(domain):
@@ -112,7 +102,7 @@ def throttles(hypervisor: Hypervisor, name: str) -> dict[str, int]:
 
 def throttle(hypervisor: Hypervisor, name: str, disk: str, operations_per_s: int) -> None:
     """Let a disk of a domain do no more than so many operations a second; 0 lets it do what it can."""
-    with _explained(f"disk {disk} of domain {name} cannot be throttled"):
+    with explained(f"disk {disk} of domain {name} cannot be throttled"):
         domain = hypervisor.connection.lookupByName(name)
         for flags, _document in _documents(domain):
             domain.setBlockIoTune(disk, {_OPERATIONS: operations_per_s}, flags)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from lab.core import preflight
 from lab.core.acceleration import Choice
 from lab.core.errors import LabError
+from lab.core.host_facts import Finding
 from lab.core.model import Lab
 from lab.core.outcome import Outcome
-from lab.core.preflight import Finding
 from lab.drivers import accelerator, host
 from lab.workflows.options import Options, load_lab
 

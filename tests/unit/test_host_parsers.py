@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from lab.core.errors import LabError
-from lab.core.preflight import Route
+from lab.core.host_facts import Route
 from lab.drivers.host import parse_memory_available_mib, parse_routes, parse_version
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from lab.core.acceleration import Choice
 from lab.core.addressing import bridge_name, domain_name, domain_uuid, network_name, network_uuid, pool_uuid
+from lab.core.host_facts import Finding, HostFacts, Owned, Route, Space
 from lab.core.model import Lab
 from lab.core.parsers.sockets import listening_addresses
-from lab.core.preflight import Finding, HostFacts, Owned, Route, Space, judge
+from lab.core.preflight import judge
 from lab.core.topology import parse_topology
 
 TOPOLOGY = Path(__file__).resolve().parent.parent.parent / "topologies/two-node.yaml"

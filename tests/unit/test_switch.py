@@ -12,9 +12,10 @@ from lab.core import addressing
 from lab.core.acceleration import Choice
 from lab.core.faults.fault import FaultPlan, filled
 from lab.core.faults.process_faults import PROCESS_FAULTS
+from lab.core.host_facts import HostFacts, Route, Space
 from lab.core.model import Lab
 from lab.core.parsers.openvswitch import Learned, parse_lacp
-from lab.core.preflight import HostFacts, Route, Space, judge
+from lab.core.preflight import judge
 from lab.core.switch_plan import SwitchPlan, bridge_words, is_own_device, plan_of, port_words
 from lab.core.switch_state import carrying_text, lacp_problems, strangers
 from lab.core.topology import parse_topology
