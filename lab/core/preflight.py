@@ -53,7 +53,7 @@ def judge(lab: Lab, facts: HostFacts, choice: Choice, *, insisted: bool = False)
         *_tools(lab, facts),
         *_routes(lab, facts),
         *_name_server(lab, facts),
-        _echo(facts),
+        *_echo(lab, facts),
         *_names(lab, facts),
         *_bridges(lab, facts),
         *_switch(lab, facts),
@@ -200,11 +200,14 @@ def _name_server(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
         yield Finding("port 53", "ok", "no program listens at every address on port 53")
 
 
-def _echo(facts: HostFacts) -> Finding:
+def _echo(lab: Lab, facts: HostFacts) -> Iterator[Finding]:
+    if not lab.probes.icmp_per_s:
+        return
     if facts.echo_refusal:
         message = f"drills ask by ICMP echo, too, and you may send none: {facts.echo_refusal}"
-        return Finding(ECHO, "warning", message, ECHO_REMEDY)
-    return Finding(ECHO, "ok", "you may send one")
+        yield Finding(ECHO, "warning", message, ECHO_REMEDY)
+    else:
+        yield Finding(ECHO, "ok", "you may send one")
 
 
 def _names(lab: Lab, facts: HostFacts) -> Iterator[Finding]:

@@ -186,6 +186,8 @@ def test_who_may_send_no_echo_is_told_before_a_drill(lab: Lab, host: HostFacts) 
     )
     assert "linux-sysctl-defaults" in finding.remedy
     assert only(judge(lab, host, TCG), "ICMP echo").message == "you may send one"
+    without = replace(lab, probes=replace(lab.probes, icmp_per_s=0))
+    assert [one for one in judge(without, host, TCG) if one.name == "ICMP echo"] == []
 
 
 def test_the_kernels_table_of_sockets_tells_who_listens() -> None:
